@@ -1,0 +1,1 @@
+"""The nouns of tltf and the one staged loop."""

@@ -1,0 +1,161 @@
+"""The door to training: what goes together is checked, then trained."""
+
+import contextlib
+import dataclasses
+import math
+import pathlib
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from tltf.core import recipes
+from tltf.core import strategy as strategies
+from tltf.core.errors import DataError
+from tltf.core.loop import StagedLoop
+from tltf.core.model import TransferModel
+from tltf.core.preprocess import ImagePreprocess
+from tltf.core.run import Run
+from tltf.core.run_folder import RunFolder
+from tltf.core.splits import Splits
+from tltf.core.stage import Stage
+
+
+def fit(
+    model: TransferModel,
+    splits: Splits,
+    *,
+    recipe: str | Stage | Sequence[Stage] = "lp_ft",
+    strategy: str | tf.distribute.Strategy | None = "auto",
+    seed: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    model_dir: str | pathlib.Path | None = None,
+    verbose: bool = False,
+) -> Run:
+    """Trains a model in stages.
+
+    Each stage freezes, compiles and fits anew; optimizer moments and step
+    count of what goes on training are carried over, and an audit proves by
+    hashing that what should move moved and nothing else did.
+
+    Args:
+        model: Trained in place.
+        splits: Training and validation data.
+        recipe: A recipe's name, or stages. See `tltf.recipes`.
+        strategy: `"auto"`, `"mirrored"`, `"one_device:GPU:0"` or a
+            `tf.distribute.Strategy`. The batch size of `splits` is global.
+        seed: Of the order of examples, augmentation and dropout.
+        callbacks: Keras callbacks. They see one training over all stages, and
+            the TransferModel as their model.
+        model_dir: Run folder for `history.csv`, `best.keras` and
+            `last.keras`; None writes nothing.
+        verbose: Shows a line an epoch, and a bar on a terminal.
+
+    Returns:
+        The `Run`: history over all stages, and how each went.
+
+    Raises:
+        ValueError: Model, splits and recipe do not go together.
+        DataError: The data are not what the model takes.
+        AuditError: A frozen variable moved, or an unfrozen one did not.
+        TrainingError: The loss became NaN or infinite. The weights are then
+            the last good ones.
+
+    Example:
+    >>> run = tltf.fit(model, splits, recipe=tltf.recipes.lp_ft(epochs=3))
+    """
+    stages = recipes.of(recipe)
+    strategy = strategies.resolve(strategy)
+    _check(model, splits, stages, strategy)
+    folder = None if model_dir is None else RunFolder(model_dir)
+    with _in_scope(model, strategy) as working:
+        loop = StagedLoop(
+            working, splits, stages, strategy, seed, folder, verbose
+        )
+        return dataclasses.replace(loop.run(callbacks), model=model)
+
+
+def _check(model, splits, stages, strategy) -> None:
+    """Finds what does not fit together before anything is trained."""
+    for stage in stages:
+        model.unfrozen(stage.unfreeze)
+    if splits.labels.kind != model.labels.kind:
+        raise ValueError(
+            f"The model predicts {model.labels.kind} labels, the data have"
+            f" {splits.labels.kind} ones. Make the model with"
+            " `classes=splits.labels`."
+        )
+    if splits.classes != model.classes:
+        raise ValueError(
+            f"The model's classes are {model.classes}, the data's"
+            f" {splits.classes}. Make the model with `classes=splits.classes`."
+        )
+    replicas = strategy.num_replicas_in_sync
+    if splits.train.batch_size % replicas:
+        raise ValueError(
+            f"`batch_size` must be a multiple of the {replicas} replicas."
+            f" Received: {splits.train.batch_size}"
+        )
+    _agree_on_preprocess(model, splits)
+    _check_pixels(model, splits)
+
+
+def _agree_on_preprocess(model, splits) -> None:
+    """The model is served with the preprocessing it was trained with."""
+    ours, theirs = model.preprocess, splits.train.preprocess
+    if theirs is None or ours == theirs:
+        return
+    sizes = [getattr(p, "image_size", None) for p in (ours, theirs)]
+    if ours is not None and sizes[0] != sizes[1]:
+        raise ValueError(
+            f"The model takes pictures of {sizes[0]}, the data are loaded"
+            f" with {sizes[1]}. Give `image_size` the same value in"
+            " `datasets.load` and in `backbones.load`."
+        )
+    model.preprocess = theirs
+
+
+def _check_pixels(model, splits) -> None:
+    """Notices pictures that were scaled already: the model does that."""
+    if not isinstance(model.preprocess, ImagePreprocess):
+        return
+    images, _ = next(iter(splits.train.batches(model.preprocess).take(1)))
+    expected = model.input_shape[1:]
+    if images.shape[1:].rank != 3 or any(
+        want not in (None, have)
+        for want, have in zip(expected, images.shape[1:], strict=True)
+    ):
+        raise DataError(
+            f"The model takes pictures of shape {tuple(expected)}, the data"
+            f" have {tuple(images.shape[1:])}."
+        )
+    low, high = float(tf.reduce_min(images)), float(tf.reduce_max(images))
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise DataError("The first training batch has pixels that are NaN.")
+    if images.dtype.is_floating and high <= 1.0 and low < high:
+        raise DataError(
+            f"The first training batch has pixels from {low:.2f} to"
+            f" {high:.2f}; 0..255 was expected, because normalisation is"
+            " inside the model. Give the pictures unscaled (times 255)."
+        )
+
+
+@contextlib.contextmanager
+def _in_scope(model: TransferModel, strategy: tf.distribute.Strategy):
+    """The one place where a strategy's scope is entered.
+
+    Yields:
+        The model itself, or under a strategy a twin whose variables belong to
+        it; the weights are copied back, also when training fails.
+    """
+    if strategy is tf.distribute.get_strategy():
+        yield model
+        return
+    with strategy.scope():
+        twin = TransferModel.from_config(model.get_config())
+        twin.set_weights(model.get_weights())
+        try:
+            yield twin
+        finally:
+            values = twin.get_weights()
+    model.set_weights(values)

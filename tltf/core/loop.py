@@ -1,0 +1,280 @@
+"""The staged loop: freeze, compile, fit, prove, and carry on."""
+
+import contextlib
+import math
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tltf.core.audit import Audit
+from tltf.core.augment import Augment
+from tltf.core.graph import batch_norms
+from tltf.core.objective import Supervised
+from tltf.core.optimizer import carry_over, make_optimizer
+from tltf.core.progress import Progress
+from tltf.core.run import Run, StageResult
+from tltf.core.schedule import Schedule
+from tltf.core.stage import Stage
+from tltf.core.watch import Recorder, Relay, Watch
+
+
+class StagedLoop:
+    """One run over the stages; what must survive a stage lives here.
+
+    Args:
+        model: Trained in place, in the strategy's scope.
+        splits: Training and validation data.
+        stages: What is done.
+        strategy: In whose scope we are.
+        seed: Of the order of examples, augmentation and dropout.
+        folder: Where history and models are written; None for nowhere.
+        verbose: Shows progress.
+    """
+
+    def __init__(self, model, splits, stages, strategy, seed, folder, verbose):
+        self._model, self._splits, self._stages = model, splits, stages
+        self._seed, self._folder, self._verbose = seed, folder, verbose
+        self._pad = strategy.num_replicas_in_sync > 1
+        self._optimizer = None
+        self._first_steps: dict[str, int] = {}
+        self._best_loss = math.inf
+        self._history: dict[str, list[float]] = {}
+        self._rows: list[dict] = []
+
+    def run(self, callbacks) -> Run:
+        """Trains all stages."""
+        self._seed_generators()
+        users = keras.callbacks.CallbackList(
+            list(callbacks), model=self._model, add_history=False
+        )
+        self._model.stop_training = False
+        results = []
+        users.on_train_begin()
+        try:
+            for number, stage in enumerate(self._stages):
+                results.append(self._run_stage(number, stage, users))
+                if self._model.stop_training:
+                    break
+        finally:
+            self._save_last()
+            users.on_train_end()
+        return Run(
+            self._model,
+            self._history,
+            tuple(results),
+            self._seed,
+            tuple(self._rows),
+        )
+
+    def _run_stage(self, number: int, stage: Stage, users) -> StageResult:
+        started, first_epoch = time.perf_counter(), len(self._rows)
+        self._model.unfreeze(stage.unfreeze, stage.batch_norm)
+        self._synchronize_norms(stage)
+        audit = Audit(self._model, stage)
+        objective = Supervised(self._model, stage, self._class_weights(stage))
+        schedule = self._schedule(number)
+        carried = self._compile(objective, stage, schedule, audit)
+        audit.check_plan(objective.trainable_variables)
+        moving = [
+            v
+            for v in self._model.variables
+            if v.path in audit.expectation.moves
+        ]
+        watch = Watch(
+            f"stage '{stage.name}'",
+            moving,
+            self._model.labels.monitor,
+            stage.patience,
+        )
+        with audit:
+            self._fit(objective, stage, schedule, watch, users)
+        if stage.patience is not None and watch.best_epoch is not None:
+            watch.best.restore()
+        self._save_best(watch)
+        result = StageResult(
+            stage=stage,
+            first_epoch=first_epoch,
+            epochs=len(self._rows) - first_epoch,
+            best_epoch=watch.best_epoch,
+            blocks=audit.expectation.blocks,
+            learned=len(audit.expectation.learns),
+            carried=carried,
+            still=len(audit.expectation.stays),
+            silent=audit.silent,
+            seconds=time.perf_counter() - started,
+        )
+        logging.info(
+            "Stage '%s': %d epochs, %d variables learned, %d proved still, %d"
+            " optimizer slots carried over, %.1f s.",
+            stage.name,
+            result.epochs,
+            result.learned,
+            result.still,
+            result.carried,
+            result.seconds,
+        )
+        return result
+
+    def _compile(self, objective, stage, schedule, audit) -> int:
+        """Compiles with an optimizer that goes on where the last one was."""
+        optimizer = make_optimizer(stage.optimizer, schedule)
+        step = self._step
+        for path in audit.expectation.learns:
+            self._first_steps.setdefault(path, step)
+        optimizer.set_variables(
+            self._multipliers(stage), self._first_steps, stage.weight_decay
+        )
+        optimizer.build(objective.trainable_variables)
+        carried = carry_over(self._optimizer, optimizer)
+        objective.prepare(optimizer)
+        self._optimizer = optimizer
+        self._model.optimizer = optimizer
+        return carried
+
+    def _fit(self, objective, stage, schedule, watch, users) -> None:
+        first_epoch = len(self._rows)
+        train, held = self._splits.train, self._splits.validation
+        preprocess = self._model.preprocess
+        everything = sum(s.epochs for s in self._stages)
+        callbacks = [
+            watch,
+            Recorder(stage.name, schedule, self._history, self._record),
+            Relay(users),
+        ]
+        progress = Progress(stage.name, everything, train.steps)
+        if self._verbose:
+            callbacks.append(progress)
+        try:
+            with _retracing_is_meant():
+                objective.fit(
+                    train.passes(
+                        preprocess=preprocess,
+                        seed=self._seed,
+                        first_epoch=first_epoch,
+                        augment=Augment.of(stage.augment),
+                        pad=self._pad,
+                    ),
+                    steps_per_epoch=train.steps,
+                    initial_epoch=first_epoch,
+                    epochs=first_epoch + stage.epochs,
+                    validation_data=held.one_pass(
+                        preprocess=preprocess, pad=self._pad
+                    ),
+                    callbacks=callbacks,
+                    shuffle=False,
+                    verbose=0,
+                )
+        finally:
+            progress.close()
+
+    @property
+    def _step(self) -> int:
+        """How many steps were taken so far."""
+        if self._optimizer is None:
+            return 0
+        return int(self._optimizer.iterations.numpy())
+
+    def _schedule(self, number: int) -> Schedule:
+        """The rate of a stage; stages that span the recipe share one."""
+        stage, steps = self._stages[number], self._splits.train.steps
+        first, last = number, number
+        if stage.span == "recipe":
+            spans = [s.span == "recipe" for s in self._stages]
+            while first > 0 and spans[first - 1]:
+                first -= 1
+            while last + 1 < len(spans) and spans[last + 1]:
+                last += 1
+        before = sum(s.epochs for s in self._stages[first:number])
+        epochs = sum(s.epochs for s in self._stages[first : last + 1])
+        return Schedule(
+            stage.learning_rate,
+            epochs * steps,
+            stage.schedule,
+            stage.warmup,
+            self._step - before * steps,
+        )
+
+    def _multipliers(self, stage: Stage) -> dict[str, float]:
+        """Each variable's multiple of the rate, from the depth of its block."""
+        blocks = self._model.learnable()
+        names = [block.name for block in self._model.blocks]
+        return {
+            variable.path: stage.discriminative
+            ** -max(len(names) - 2 - names.index(name), 0)
+            for name, variables in blocks.items()
+            for variable in variables
+        }
+
+    def _class_weights(self, stage: Stage) -> tuple[float, ...] | None:
+        """A weight for each class, of mean one over the examples."""
+        wanted = stage.class_weights
+        if wanted is None:
+            return None
+        if not self._splits.labels.are_classes:
+            raise ValueError(
+                "`class_weights` needs one class an example; these labels are"
+                f" {self._splits.labels.kind}."
+            )
+        classes = self._splits.classes
+        if wanted == "balanced":
+            counts = np.array(list(self._splits.train.class_counts.values()))
+            weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+            return tuple(map(float, weights))
+        unknown = sorted(set(wanted) ^ set(classes))
+        if unknown:
+            raise ValueError(
+                "`class_weights` must have a weight for each of"
+                f" {classes}, no more and no less. Not so: {unknown}"
+            )
+        return tuple(float(wanted[name]) for name in classes)
+
+    def _synchronize_norms(self, stage: Stage) -> None:
+        """Where statistics train on several replicas, they are one."""
+        if self._pad and stage.batch_norm == "train":
+            for layer in self._model.layers:
+                for norm in batch_norms(layer):
+                    norm.synchronized = True
+
+    def _seed_generators(self) -> None:
+        """Sets the state of dropout and its like from the run's seed."""
+        states = [
+            variable
+            for variable in self._model.variables
+            if variable.path.endswith("seed_generator_state")
+        ]
+        for i, state in enumerate(states):
+            state.assign(np.array([self._seed, i], "uint32"))
+
+    def _record(self, row: dict) -> None:
+        self._rows.append(row)
+        if self._folder is not None:
+            self._folder.write_history(self._rows)
+
+    def _save_best(self, watch: Watch) -> None:
+        if self._folder is None or watch.best_value >= self._best_loss:
+            return
+        self._best_loss = watch.best_value
+        with watch.best.put_in_place():
+            self._folder.save_model(self._model, "best.keras")
+
+    def _save_last(self) -> None:
+        if self._folder is not None and self._rows:
+            self._folder.save_model(self._model, "last.keras")
+
+
+@contextlib.contextmanager
+def _retracing_is_meant():
+    """Keeps TensorFlow from warning that each stage traces a new step."""
+
+    def is_other(record):
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = tf.get_logger()
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)

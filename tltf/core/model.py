@@ -1,0 +1,283 @@
+"""Backbone and head as one flat Keras model that knows its blocks."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import keras
+
+from tltf.core.backbone import Backbone, Block
+from tltf.core.errors import nearest
+from tltf.core.graph import batch_norms, sublayers
+from tltf.core.labels import Labels
+
+BATCH_NORM_POLICIES = ("frozen", "affine", "train")
+
+_HEADS = ("linear", "mlp", "concat_pool")
+
+
+@keras.saving.register_keras_serializable("tltf")
+class TransferModel(keras.Model):
+    """A pretrained backbone with a new head, as one flat functional model.
+
+    It is a `keras.Model`: compile and fit it yourself, or give it to
+    `tltf.fit`. It shares the backbone's layers; load the backbone again for
+    an independent copy.
+
+    Args:
+        backbone: A `Backbone`.
+        classes: How many classes, their names, or `Labels`.
+        head: `"linear"` (average pooling, one Dense), `"mlp"` (average
+            pooling, hidden Dense layers with dropout) or `"concat_pool"`
+            (average and maximum pooling joined, then as `"mlp"`).
+        hidden_units: Sizes of the hidden Dense layers of the last two.
+        dropout: Share of features dropped before each Dense layer.
+        label_kind: `"auto"` (two classes: one sigmoid unit; more: softmax),
+            `"multi_label"` or `"regression"`.
+
+    Input: the pixels or token arrays that `preprocess` makes. Output:
+    `[batch, units]`, probabilities (or values, for regression), float32
+    under every precision policy.
+
+    Example:
+    >>> backbone = tltf.backbones.load("applications:VGG16", weights=None)
+    >>> model = tltf.TransferModel(backbone, ["daisy", "rose", "tulip"])
+    >>> model.unfreeze(1)
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: int | Sequence[str] | Labels,
+        *,
+        head: str = "linear",
+        hidden_units: Sequence[int] = (512,),
+        dropout: float = 0.0,
+        label_kind: str = "auto",
+    ):
+        labels = Labels.of(classes, label_kind)
+        taken = {layer.name for layer in backbone.model.layers}
+        outputs, head_block = _build_head(
+            backbone.model.output, head, hidden_units, dropout, labels, taken
+        )
+        self._assemble(
+            keras.Model(backbone.model.input, outputs),
+            blocks=(*backbone.blocks, head_block),
+            labels=labels,
+            preprocess=backbone.preprocess,
+            origin={"backbone": backbone.name, "weights": backbone.weights},
+        )
+
+    def _assemble(self, graph, *, blocks, labels, preprocess, origin):
+        super().__init__(graph.input, graph.output, name="transfer_model")
+        self.blocks = tuple(blocks)
+        self.labels = labels
+        self.preprocess = preprocess
+        self.origin = origin
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.labels.classes
+
+    @property
+    def backbone_blocks(self) -> tuple[Block, ...]:
+        """The blocks below the head, input to output."""
+        return self.blocks[:-1]
+
+    @property
+    def head(self) -> Block:
+        """The block of the new layers on top."""
+        return self.blocks[-1]
+
+    def unfrozen(self, unfreeze: int | str | None) -> tuple[Block, ...]:
+        """Returns the blocks that train where a stage unfreezes so far.
+
+        Args:
+            unfreeze: How many blocks from the top, the name of the lowest
+                block that trains, `"all"`, or 0 or None for the head alone.
+
+        Returns:
+            Blocks from input to output, the head always last.
+
+        Raises:
+            ValueError: There is no such block.
+        """
+        blocks = self.backbone_blocks
+        names = [block.name for block in blocks]
+        if unfreeze == "all":
+            return self.blocks
+        if unfreeze in names:
+            return self.blocks[names.index(unfreeze) :]
+        if unfreeze is None:
+            unfreeze = 0
+        is_count = isinstance(unfreeze, int) and not isinstance(unfreeze, bool)
+        if is_count and 0 <= unfreeze <= len(blocks):
+            return self.blocks[len(blocks) - unfreeze :]
+        guess = nearest(unfreeze, names) if isinstance(unfreeze, str) else ""
+        raise ValueError(
+            f"`unfreeze` must be 0..{len(blocks)}, 'all' or a block name"
+            f" ({', '.join(names)}). Received: {unfreeze!r}.{guess}"
+        )
+
+    def unfreeze(
+        self, blocks: int | str | None, batch_norm: str = "frozen"
+    ) -> None:
+        """Sets `trainable` layer by layer: these blocks train, no others.
+
+        Compile afterwards: Keras fixes what trains when a step is traced.
+
+        Args:
+            blocks: As for `unfrozen`.
+            batch_norm: `"frozen"` keeps the backbone's batch normalisation
+                still, gamma and beta included; `"affine"` and `"train"` mark
+                gamma and beta trainable. That statistics stay still under
+                `"affine"` is up to the loop, see `tltf.fit`.
+        """
+        if batch_norm not in BATCH_NORM_POLICIES:
+            raise ValueError(
+                f"`batch_norm` must be one of {BATCH_NORM_POLICIES}."
+                f" Received: {batch_norm!r}"
+            )
+        open_layers = {
+            name for block in self.unfrozen(blocks) for name in block.layers
+        }
+        in_head = set(self.head.layers)
+        for layer in self.layers:
+            is_open = layer.name in open_layers
+            for inner in sublayers(layer):
+                inner.trainable = is_open
+            if is_open and batch_norm == "frozen" and layer.name not in in_head:
+                for norm in batch_norms(layer):
+                    norm.trainable = False
+
+    def freeze(self) -> None:
+        """Freezes every block but the head."""
+        self.unfreeze(0)
+
+    def learnable(self) -> dict[str, tuple[keras.Variable, ...]]:
+        """Returns what an optimizer can change, for each block by name.
+
+        These are the trainable weights as if nothing were frozen: batch
+        normalisation's gamma and beta are among them, its statistics are
+        not. The order is that of the graph.
+        """
+        layers = {layer.name: layer for layer in self.layers}
+        return {
+            block.name: tuple(
+                variable
+                for name in block.layers
+                if name in layers
+                for variable in _learnable(layers[name])
+            )
+            for block in self.blocks
+        }
+
+    def get_config(self) -> dict:
+        """Returns the graph and all that is known of it."""
+        graph = keras.Model(self.input, self.output, name=self.name)
+        return {
+            "graph": keras.saving.serialize_keras_object(graph),
+            "blocks": [dataclasses.asdict(block) for block in self.blocks],
+            "labels": self.labels.get_config(),
+            "preprocess": keras.saving.serialize_keras_object(self.preprocess),
+            "origin": self.origin,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None) -> "TransferModel":
+        """Makes the model again from `get_config`, with new weights."""
+        revive = keras.saving.deserialize_keras_object
+        model = cls.__new__(cls)
+        model._assemble(
+            revive(config["graph"], custom_objects),
+            blocks=[
+                Block(block["name"], tuple(block["layers"]))
+                for block in config["blocks"]
+            ],
+            labels=Labels(**config["labels"]),
+            preprocess=revive(config["preprocess"]),
+            origin=config["origin"],
+        )
+        return model
+
+
+def _learnable(layer):
+    """The trainable weights of a layer as if it were not frozen."""
+    flags = [(inner, inner.trainable) for inner in sublayers(layer)]
+    for inner, _ in flags:
+        inner.trainable = True
+    found = list(layer.trainable_variables)
+    # Setting a flag sets those of the layers inside: outermost first.
+    for inner, flag in flags:
+        inner.trainable = flag
+    return found
+
+
+def _build_head(features, head, hidden_units, dropout, labels, taken):
+    """Puts the new layers on a backbone's output.
+
+    Returns:
+        The output tensor and the head's block.
+    """
+    if head not in _HEADS:
+        raise ValueError(
+            f"`head` must be one of {_HEADS}. Received: {head!r}."
+            f"{nearest(head, _HEADS)}"
+        )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"`dropout` must be in [0, 1). Received: {dropout}")
+    made = []
+
+    def add(layer, x):
+        made.append(layer.name)
+        return layer(x)
+
+    x = _pool(features, head, add)
+    for i, units in enumerate(() if head == "linear" else hidden_units):
+        if dropout:
+            x = add(keras.layers.Dropout(dropout, name=f"head_dropout_{i}"), x)
+        dense = keras.layers.Dense(
+            units, activation="relu", name=f"head_dense_{i}"
+        )
+        x = add(dense, x)
+    if dropout:
+        x = add(keras.layers.Dropout(dropout, name="head_dropout"), x)
+    # float32 whatever the policy: half precision loses small probabilities.
+    top = keras.layers.Dense(
+        labels.units, labels.activation, dtype="float32", name="predictions"
+    )
+    x = add(top, x)
+    clash = taken & set(made)
+    if clash:
+        raise ValueError(
+            f"The backbone has layers that are named as the head's: {clash}."
+            " Is it a backbone without its top?"
+        )
+    return x, Block("head", tuple(made))
+
+
+def _pool(features, head, add):
+    rank = len(features.shape)
+    if rank == 2:
+        if head == "concat_pool":
+            raise ValueError(
+                "head='concat_pool' needs a feature map or a sequence, but"
+                " this backbone gives one vector an example; use 'mlp'."
+            )
+        return features
+    if rank not in (3, 4):
+        raise ValueError(
+            "A backbone must give [batch, channels], [batch, tokens,"
+            " channels] or [batch, height, width, channels]."
+            f" Received: {features.shape}"
+        )
+    suffix = "1D" if rank == 3 else "2D"
+    average = getattr(keras.layers, f"GlobalAveragePooling{suffix}")
+    maximum = getattr(keras.layers, f"GlobalMaxPooling{suffix}")
+    pooled = add(average(name="head_average_pool"), features)
+    if head != "concat_pool":
+        return pooled
+    highest = add(maximum(name="head_max_pool"), features)
+    join = keras.layers.Concatenate(name="head_concat")
+    return add(join, [pooled, highest])

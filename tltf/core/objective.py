@@ -1,0 +1,109 @@
+"""What a step minimises: a Keras model around a TransferModel's layers."""
+
+import keras
+import tensorflow as tf
+
+from tltf.core.graph import InferenceMode, split
+from tltf.core.labels import Labels
+from tltf.core.model import TransferModel
+from tltf.core.stage import Stage
+
+
+class Supervised(keras.Model):
+    """Plain supervised training of the part of a model that is not frozen.
+
+    The frozen prefix runs in inference mode, dropout and stochastic depth
+    included; only the suffix can change. Loss and metrics are means over
+    examples, also where a batch was filled up with examples of weight zero.
+
+    Args:
+        model: The model whose layers it trains.
+        stage: Says what is frozen, and how batch normalisation is treated.
+        class_weights: One weight for each class, or None.
+    """
+
+    def __init__(
+        self,
+        model: TransferModel,
+        stage: Stage,
+        class_weights: tuple[float, ...] | None = None,
+    ):
+        super().__init__(name="objective")
+        self.prefix, self.suffix = cut(model, stage)
+        self._labels = model.labels
+        self._class_weights = class_weights
+        self._each = model.labels.loss()
+        self.example_loss = keras.metrics.Mean(name="loss")
+
+    def call(self, inputs, training=None):
+        """Runs the prefix for inference, the suffix as it is asked to."""
+        if self.prefix is not None:
+            inputs = self.prefix(inputs, training=False)
+        return self.suffix(inputs, training=training)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """The weighted loss, and the plain one for the log."""
+        self.example_loss.update_state(
+            self._each(y, y_pred), sample_weight=_is_real(sample_weight)
+        )
+        if training and self._class_weights is not None:
+            by_class = _weigh(self._labels, self._class_weights, y)
+            sample_weight = (
+                by_class if sample_weight is None else by_class * sample_weight
+            )
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Counts every real example once."""
+        logs = super().compute_metrics(x, y, y_pred, _is_real(sample_weight))
+        return logs | {"loss": self.example_loss.result()}
+
+    def prepare(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Compiles with the loss and metrics of the labels."""
+        self.compile(
+            optimizer=optimizer,
+            loss=type(self._each)(),
+            weighted_metrics=self._labels.metrics(),
+        )
+
+
+def cut(
+    model: TransferModel, stage: Stage
+) -> tuple[keras.Model | None, keras.Model]:
+    """Cuts a model below the blocks that a stage trains.
+
+    Returns:
+        The frozen prefix, None if there is none, and the suffix, in which
+        `batch_norm="affine"` layers run on their statistics.
+    """
+    active = {
+        name
+        for block in model.unfrozen(stage.unfreeze)
+        for name in block.layers
+    }
+    in_head = set(model.head.layers)
+
+    def on_statistics(layer):
+        is_norm = isinstance(layer, keras.layers.BatchNormalization)
+        if is_norm and layer.name not in in_head:
+            return InferenceMode(layer)
+        return layer
+
+    affine = stage.batch_norm == "affine"
+    return split(model, active, on_statistics if affine else None)
+
+
+def _is_real(sample_weight):
+    """Weight one for real examples, zero for those that fill a batch up."""
+    if sample_weight is None:
+        return None
+    return tf.cast(sample_weight > 0, tf.float32)
+
+
+def _weigh(labels: Labels, class_weights, targets):
+    """The weight of each example from the classes of its target."""
+    targets = tf.cast(targets, tf.float32)
+    columns = labels.probabilities(targets)
+    return tf.linalg.matvec(columns, tf.constant(class_weights, tf.float32))

@@ -1,0 +1,77 @@
+"""Shows a training run: a bar on a terminal, one line an epoch."""
+
+import contextlib
+
+import keras
+import rich.console
+import rich.progress
+
+_FIGURES = ("loss", "accuracy", "mae", "val_loss", "val_accuracy", "val_mae")
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar over the steps of an epoch, and a line when it is done.
+
+    Args:
+        stage: Name of the stage.
+        epochs: Number of epochs of all stages.
+        steps: Steps of an epoch.
+    """
+
+    def __init__(self, stage: str, epochs: int, steps: int):
+        super().__init__()
+        self._stage, self._epochs, self._steps = stage, epochs, steps
+        self._console = rich.console.Console()
+        self._bar = None
+        self._task = None
+
+    def on_train_begin(self, logs=None):
+        """Opens the bar, on a terminal."""
+        if self._console.is_terminal:
+            self._bar = rich.progress.Progress(
+                rich.progress.TextColumn("{task.description}"),
+                rich.progress.BarColumn(),
+                rich.progress.MofNCompleteColumn(),
+                rich.progress.TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.start()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the bar anew."""
+        if self._bar is not None:
+            title = f"{self._stage} epoch {epoch + 1}/{self._epochs}"
+            self._task = self._bar.add_task(title, total=self._steps)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Moves the bar."""
+        if self._bar is not None:
+            self._bar.advance(self._task)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Prints the epoch's line."""
+        if self._bar is not None:
+            self._bar.remove_task(self._task)
+        shown = [
+            f"{name} {float(logs[name]):.4f}"
+            for name in _FIGURES
+            if name in logs
+        ]
+        self._console.print(
+            f"{self._stage:<12} epoch {epoch + 1:>3}/{self._epochs}  "
+            + "  ".join(shown),
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def on_train_end(self, logs=None):
+        """Closes the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the bar, also after an error."""
+        if self._bar is not None:
+            with contextlib.suppress(Exception):
+                self._bar.stop()
+            self._bar = None

@@ -1,0 +1,140 @@
+"""Named recipes: functions that give a tuple of stages.
+
+The defaults are starting points from the work that each names; they are plain
+data, so print one to see it and `dataclasses.replace` what should differ.
+"""
+
+from collections.abc import Sequence
+
+from tltf.core.errors import nearest
+from tltf.core.stage import Stage
+
+
+def linear_probe(
+    epochs: int = 10, learning_rate: float = 1e-3, **stage
+) -> tuple[Stage, ...]:
+    """Trains the head on the frozen backbone.
+
+    Args:
+        epochs: How many.
+        learning_rate: Adam's default, as in the Keras transfer guide.
+        **stage: Further arguments of `Stage`.
+    """
+    return (
+        Stage(unfreeze=0, epochs=epochs, learning_rate=learning_rate, **stage),
+    )
+
+
+def fine_tune(
+    epochs: int = 10,
+    learning_rate: float = 1e-4,
+    unfreeze: int | str = "all",
+    **stage,
+) -> tuple[Stage, ...]:
+    """Trains head and backbone together from the first step.
+
+    Args:
+        epochs: How many.
+        learning_rate: For all, unless `discriminative` is given.
+        unfreeze: How much of the backbone trains.
+        **stage: Further arguments of `Stage`.
+    """
+    return (
+        Stage(
+            unfreeze=unfreeze,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            **stage,
+        ),
+    )
+
+
+def lp_ft(
+    head_epochs: int = 10,
+    epochs: int = 5,
+    unfreeze: int | str = "all",
+    head_learning_rate: float = 1e-3,
+    learning_rate: float = 1e-5,
+    **stage,
+) -> tuple[Stage, ...]:
+    """Trains the head first, then all from that head at a small rate.
+
+    Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and
+    Underperform Out-of-Distribution". The rates are those of the Keras
+    transfer guide.
+
+    Args:
+        head_epochs: Epochs of the head alone.
+        epochs: Epochs of the second stage.
+        unfreeze: How much of the backbone the second stage trains.
+        head_learning_rate: Of the first stage.
+        learning_rate: Of the second stage.
+        **stage: Further arguments of the second `Stage`.
+    """
+    first = linear_probe(head_epochs, head_learning_rate)
+    return first + fine_tune(epochs, learning_rate, unfreeze, **stage)
+
+
+def gradual_unfreezing(
+    blocks: int = 3,
+    epochs: int = 1,
+    learning_rate: float = 1e-3,
+    discriminative: float = 2.6,
+    **stage,
+) -> tuple[Stage, ...]:
+    """Trains the head, then one block more in each stage, top to bottom.
+
+    Howard & Ruder 2018 (ULMFiT): one block an epoch, each block's rate that
+    of the next above divided by 2.6, one slanted triangle over all stages.
+
+    Args:
+        blocks: How many blocks are unfrozen at the end.
+        epochs: Epochs of each stage.
+        learning_rate: The peak, for the head and the topmost block.
+        discriminative: What a block's rate is divided by for the block
+            below.
+        **stage: Further arguments of every `Stage`.
+    """
+    settings = {"schedule": "slanted_triangular", "span": "recipe"} | stage
+    return tuple(
+        Stage(
+            unfreeze=count,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            discriminative=discriminative,
+            **settings,
+        )
+        for count in range(blocks + 1)
+    )
+
+
+NAMED = {
+    "linear_probe": linear_probe,
+    "fine_tune": fine_tune,
+    "lp_ft": lp_ft,
+    "gradual_unfreezing": gradual_unfreezing,
+}
+
+
+def of(recipe: str | Stage | Sequence[Stage]) -> tuple[Stage, ...]:
+    """Returns the stages of a recipe's name, a stage, or stages.
+
+    Raises:
+        ValueError: There is no recipe of that name.
+        TypeError: It is none of these.
+    """
+    if isinstance(recipe, str):
+        if recipe not in NAMED:
+            raise ValueError(
+                f"`recipe` must be one of {list(NAMED)} or stages."
+                f" Received: {recipe!r}.{nearest(recipe, NAMED)}"
+            )
+        return NAMED[recipe]()
+    stages = (recipe,) if isinstance(recipe, Stage) else tuple(recipe)
+    strangers = [s for s in stages if not isinstance(s, Stage)]
+    if strangers or not stages:
+        raise TypeError(
+            "`recipe` must be a name or a tuple of tltf.Stage, at least one."
+            f" Received: {strangers or stages!r}"
+        )
+    return stages

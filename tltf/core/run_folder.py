@@ -1,0 +1,81 @@
+"""The folder of a run: what lies in it, written so that it is whole."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator, Sequence
+
+import keras
+
+
+class RunFolder:
+    """Writes the files of a run, each whole or not at all.
+
+    Args:
+        path: Made if it is not there.
+
+    Raises:
+        OSError: It cannot be made or written.
+    """
+
+    def __init__(self, path: str | pathlib.Path):
+        self.path = pathlib.Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a run in it came to its end."""
+        return self.read_json("status.json").get("state") == "finished"
+
+    def read_json(self, name: str) -> dict:
+        """Returns a file's content; empty if it is not there."""
+        try:
+            return json.loads((self.path / name).read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+
+    def write_json(self, name: str, content) -> None:
+        """Writes plain data, readable by people."""
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
+        self.write_text(name, text + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes UTF-8 text."""
+        with self.whole(name) as path:
+            path.write_text(text, "utf-8")
+
+    def write_history(self, rows: Sequence[dict]) -> None:
+        """Writes `history.csv`, a row for each epoch."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+        self.write_text("history.csv", text.getvalue())
+
+    def save_model(self, model: keras.Model, name: str) -> None:
+        """Saves a model for use, without the state of its optimizer."""
+        with self.whole(name) as path:
+            model.save(path, include_optimizer=False)
+
+    @contextlib.contextmanager
+    def whole(self, name: str) -> Iterator[pathlib.Path]:
+        """Yields a path to write to, which then takes the file's place.
+
+        The file that was there stays until then: a failed write costs
+        nothing.
+        """
+        handle, beside = tempfile.mkstemp(
+            dir=self.path, prefix=".writing-", suffix=pathlib.Path(name).suffix
+        )
+        os.close(handle)
+        beside = pathlib.Path(beside)
+        try:
+            yield beside
+            beside.chmod(0o644)
+            os.replace(beside, self.path / name)
+        finally:
+            beside.unlink(missing_ok=True)

@@ -1,0 +1,204 @@
+"""One part of the data: its examples in order, and what is known of them."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tltf.core.augment import Augment
+from tltf.core.labels import Labels
+from tltf.core.preprocess import Preprocess
+
+# A shuffle of a stream looks this many examples ahead; a list of examples is
+# permuted whole.
+_SHUFFLE_BUFFER = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The training, validation or test part of some data.
+
+    Iterating gives batches `(inputs, labels)`; `batches()` gives them as a
+    `tf.data.Dataset` for a loop of your own.
+
+    Args:
+        examples: The raw examples: NumPy array (or dict of arrays) whose
+            first axis counts them, or an unbatched `tf.data.Dataset` of
+            `(raw, label)` in a fixed order.
+        targets: Class numbers `[size]`, or values `[size, units]`.
+        labels: What the targets mean.
+        names: Where each example came from (a path, a row), if known.
+        preprocess: Turns one raw example into the model's input. None for
+            examples that are ready, or whose model will bring its own.
+        is_files: Whether the raw examples are paths of files to be read.
+        batch_size: Global batch size.
+    """
+
+    examples: object
+    targets: np.ndarray
+    labels: Labels
+    names: tuple[str, ...] | None = None
+    preprocess: Preprocess | None = None
+    is_files: bool = False
+    batch_size: int = 32
+
+    def __len__(self) -> int:
+        """How many examples there are."""
+        return len(self.targets)
+
+    def __iter__(self) -> Iterator:
+        return iter(self.batches())
+
+    @property
+    def steps(self) -> int:
+        """How many batches one pass takes."""
+        return -(-len(self) // self.batch_size)
+
+    @property
+    def class_counts(self) -> dict[str, int] | None:
+        """How many examples each class has; None for regression."""
+        if self.labels.kind == "regression":
+            return None
+        if self.labels.are_classes:
+            counts = np.bincount(
+                self.targets.astype(int), minlength=len(self.labels.classes)
+            )
+        else:
+            counts = self.targets.sum(axis=0)
+        return dict(zip(self.labels.classes, map(int, counts), strict=True))
+
+    def batches(self, preprocess: Preprocess | None = None) -> tf.data.Dataset:
+        """Returns the examples in order, as batches `(inputs, labels)`.
+
+        Args:
+            preprocess: Used in place of the split's own.
+
+        Returns:
+            A `tf.data.Dataset`. Labels are as in `targets`, so that
+            `sparse_categorical_crossentropy` fits where classes are numbers.
+        """
+        batches = self._batched(self._in_order(), preprocess)
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    def passes(
+        self,
+        *,
+        preprocess: Preprocess | None = None,
+        seed: int | None = None,
+        first_epoch: int = 0,
+        augment: Augment | None = None,
+        pad: bool = False,
+    ) -> tf.data.Dataset:
+        """Returns endless batches for training, `steps` of them an epoch.
+
+        The order of an epoch follows from the seed and the number of the
+        epoch alone, so that training can go on anywhere.
+
+        Args:
+            preprocess: Used in place of the split's own.
+            seed: Shuffles; None keeps the order.
+            first_epoch: The epoch to begin with.
+            augment: Applied to each batch, seeded by epoch and step.
+            pad: Fills the last batch by repeating its first example, with
+                weights that make the mean over the batch right: a strategy
+                of several replicas averages replicas of unequal size as if
+                they were equal.
+
+        Returns:
+            A `tf.data.Dataset` of `(inputs, targets)`, encoded for the loss,
+            or `(inputs, targets, weights)` with `pad`.
+        """
+
+        def one_pass(epoch):
+            order = None if seed is None else (seed, epoch)
+            examples = (
+                self._in_order() if order is None else self._shuffled(*order)
+            )
+            batches = self._batched(examples, preprocess).map(
+                lambda inputs, labels: (inputs, self.labels.encode(labels))
+            )
+            if augment is not None:
+                batches = batches.enumerate(epoch * self.steps).map(
+                    lambda step, batch: augment(*batch, seed or 0, step)
+                )
+            return batches.map(self._pad) if pad else batches
+
+        epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+        return epochs.flat_map(one_pass).prefetch(tf.data.AUTOTUNE)
+
+    def one_pass(
+        self, *, preprocess: Preprocess | None = None, pad: bool = False
+    ) -> tf.data.Dataset:
+        """Returns one pass in order, encoded for the loss.
+
+        Args:
+            preprocess: Used in place of the split's own.
+            pad: As for `passes`.
+        """
+        passes = self.passes(preprocess=preprocess, pad=pad)
+        counted = tf.data.experimental.assert_cardinality(self.steps)
+        return passes.take(self.steps).apply(counted)
+
+    def _in_order(self) -> tf.data.Dataset:
+        if isinstance(self.examples, tf.data.Dataset):
+            return self.examples
+        return tf.data.Dataset.from_tensor_slices((self.examples, self.targets))
+
+    def _shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
+        if isinstance(self.examples, tf.data.Dataset):
+            return self.examples.shuffle(
+                min(len(self), _SHUFFLE_BUFFER),
+                seed=seed * 1_000_003 + epoch,
+                reshuffle_each_iteration=False,
+            )
+        everything = tf.nest.map_structure(
+            tf.convert_to_tensor, (self.examples, self.targets)
+        )
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(self)), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
+        )
+        return tf.data.Dataset.from_tensor_slices(order).map(
+            lambda i: tf.nest.map_structure(
+                lambda t: tf.gather(t, i), everything
+            )
+        )
+
+    def _batched(
+        self, examples: tf.data.Dataset, preprocess: Preprocess | None
+    ) -> tf.data.Dataset:
+        preprocess = preprocess or self.preprocess
+        if self.is_files:
+            examples = _parallel(examples, tf.io.read_file)
+        if preprocess is None or not self._is_raw(examples):
+            return examples.batch(self.batch_size)
+        if preprocess.is_batched:
+            return _parallel(examples.batch(self.batch_size), preprocess)
+        return _parallel(examples, preprocess).batch(self.batch_size)
+
+    def _is_raw(self, examples: tf.data.Dataset) -> bool:
+        spec = tf.nest.flatten(examples.element_spec[0])
+        return len(spec) == 1 and spec[0].dtype == tf.string
+
+    def _pad(self, inputs, targets):
+        """Fills up to the batch size; the weights add up to that size."""
+        real = tf.shape(targets)[0]
+        index = tf.range(self.batch_size)
+        is_real = index < real
+        index = tf.where(is_real, index, 0)
+        inputs, targets = tf.nest.map_structure(
+            lambda t: tf.ensure_shape(
+                tf.gather(t, index), [self.batch_size] + t.shape[1:]
+            ),
+            (inputs, targets),
+        )
+        weight = self.batch_size / tf.cast(real, tf.float32)
+        return inputs, targets, tf.where(is_real, weight, 0.0)
+
+
+def _parallel(examples: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
+    return examples.map(
+        lambda raw, label: (function(raw), label),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )

@@ -1,0 +1,52 @@
+"""Strategies of `tf.distribute` by name."""
+
+import tensorflow as tf
+
+from tltf.core.errors import nearest
+
+_NAMES = ("auto", "mirrored", "one_device:GPU:0")
+
+
+def resolve(
+    strategy: "str | tf.distribute.Strategy | None",
+) -> tf.distribute.Strategy:
+    """Returns the strategy of a name.
+
+    Args:
+        strategy: `"auto"` (mirrored where several GPUs are visible, else the
+            strategy in whose scope we are), `"mirrored"` (all GPUs, or else
+            all logical CPUs), `"one_device:GPU:0"`, or a strategy.
+
+    Raises:
+        ValueError: There is no such strategy or device.
+    """
+    if isinstance(strategy, tf.distribute.Strategy):
+        return strategy
+    gpus = tf.config.list_logical_devices("GPU")
+    if strategy is None or strategy == "auto":
+        if len(gpus) > 1:
+            return tf.distribute.MirroredStrategy()
+        return tf.distribute.get_strategy()
+    if strategy == "mirrored":
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([d.name for d in devices])
+    if isinstance(strategy, str) and strategy.startswith("one_device:"):
+        return tf.distribute.OneDeviceStrategy(_device(strategy))
+    guess = nearest(strategy, _NAMES) if isinstance(strategy, str) else ""
+    raise ValueError(
+        f"`strategy` must be one of {_NAMES} or a tf.distribute.Strategy."
+        f" Received: {strategy!r}.{guess}"
+    )
+
+
+def _device(strategy: str) -> str:
+    wanted = strategy.removeprefix("one_device:").strip("/").upper()
+    names = [d.name for d in tf.config.list_logical_devices()]
+    for name in names:
+        if name.upper().removeprefix("/DEVICE:") == wanted:
+            return name
+    known = [name.removeprefix("/device:") for name in names]
+    raise ValueError(
+        f"`strategy` names a device that is not here: {strategy!r}. Here are"
+        f" {known}."
+    )

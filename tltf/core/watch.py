@@ -1,0 +1,193 @@
+"""Keras callbacks of the staged loop: good weights, progress, relay."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from tltf.core.errors import TrainingError
+
+
+class Weights:
+    """Remembers weights of a stage, and puts them back.
+
+    Args:
+        variables: What the stage can change.
+    """
+
+    def __init__(self, variables: Sequence[keras.Variable]):
+        self._variables = list(variables)
+        self._values = self._copy()
+
+    def remember(self) -> None:
+        """Takes the weights as they are now."""
+        self._values = self._copy()
+
+    def restore(self) -> None:
+        """Puts back the weights as they were remembered."""
+        for variable, value in zip(self._variables, self._values, strict=True):
+            variable.assign(value)
+
+    @contextlib.contextmanager
+    def put_in_place(self):
+        """Has the remembered weights in the model for a while."""
+        now = self._copy()
+        self.restore()
+        try:
+            yield
+        finally:
+            for variable, value in zip(self._variables, now, strict=True):
+                variable.assign(value)
+
+    def _copy(self) -> list[np.ndarray]:
+        return [np.array(variable.numpy()) for variable in self._variables]
+
+
+class Watch(keras.callbacks.Callback):
+    """Stops on NaN, keeps the best weights of a stage, stops early.
+
+    Args:
+        title: Names the stage in messages.
+        variables: What the stage can change.
+        monitor: The figure that should fall.
+        patience: Epochs without improvement before it stops; None never
+            stops.
+    """
+
+    def __init__(self, title, variables, monitor, patience):
+        super().__init__()
+        self._title, self._patience = title, patience
+        self._monitor = monitor
+        self._good = Weights(variables)
+        self.best = Weights(variables)
+        self.best_value = math.inf
+        self.best_epoch: int | None = None
+        self._epoch = 0
+        self._without = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes the epoch, for messages."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Stops the run if the loss is no number."""
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            self._good.restore()
+            raise TrainingError(
+                f"The loss became {loss} in {self._title}, epoch"
+                f" {self._epoch + 1}, step {batch + 1}. The weights are those"
+                " from before that epoch. Try a smaller `learning_rate` or a"
+                " `warmup`, and look for NaN in the inputs."
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keeps the best weights, and stops where patience ran out."""
+        value = float(logs[self._monitor])
+        if not math.isfinite(value):
+            self._good.restore()
+            raise TrainingError(
+                f"{self._monitor} became {value} in {self._title}, epoch"
+                f" {epoch + 1}. The weights are those from before that epoch."
+                " Look for NaN in the validation data."
+            )
+        self._good.remember()
+        if value < self.best_value:
+            self.best.remember()
+            self.best_value, self.best_epoch = value, epoch
+            self._without = 0
+            return
+        self._without += 1
+        if self._patience is not None and self._without >= self._patience:
+            self.model.stop_training = True
+
+
+class Relay(keras.callbacks.Callback):
+    """Shows the user's callbacks one training over all stages.
+
+    They see the TransferModel, not the scaffold around it, and one beginning
+    and one end, whatever the number of stages.
+
+    Args:
+        callbacks: The user's, wrapped in a list around the TransferModel.
+    """
+
+    def __init__(self, callbacks: keras.callbacks.CallbackList):
+        super().__init__()
+        self._callbacks = callbacks
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Passes it on."""
+        self._callbacks.on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Passes it on, and stops where the user's callbacks ask to."""
+        self._callbacks.on_epoch_end(epoch, dict(logs or {}))
+        if self._callbacks.model.stop_training:
+            self.model.stop_training = True
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Passes it on."""
+        self._callbacks.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Passes it on, and stops where the user's callbacks ask to."""
+        self._callbacks.on_train_batch_end(batch, logs)
+        if self._callbacks.model.stop_training:
+            self.model.stop_training = True
+
+    def on_test_begin(self, logs=None):
+        """Passes it on."""
+        self._callbacks.on_test_begin(logs)
+
+    def on_test_end(self, logs=None):
+        """Passes it on."""
+        self._callbacks.on_test_end(logs)
+
+    def on_test_batch_begin(self, batch, logs=None):
+        """Passes it on."""
+        self._callbacks.on_test_batch_begin(batch, logs)
+
+    def on_test_batch_end(self, batch, logs=None):
+        """Passes it on."""
+        self._callbacks.on_test_batch_end(batch, logs)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Writes each epoch into the one history, with rate and time.
+
+    Args:
+        stage: The stage's name.
+        schedule: The stage's learning rate.
+        history: Lists by name, appended to.
+        record: Called with each epoch's row.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        schedule: keras.optimizers.schedules.LearningRateSchedule,
+        history: dict[str, list],
+        record: Callable[[dict], None],
+    ):
+        super().__init__()
+        self._stage, self._schedule = stage, schedule
+        self._history, self._record = history, record
+        self._started = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock."""
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Appends the epoch."""
+        figures = {name: float(value) for name, value in logs.items()}
+        last_step = self.model.optimizer.iterations - 1
+        figures["learning_rate"] = float(self._schedule(last_step))
+        figures["seconds"] = time.perf_counter() - self._started
+        for name, value in figures.items():
+            self._history.setdefault(name, []).append(value)
+        self._record({"epoch": epoch + 1, "stage": self._stage} | figures)

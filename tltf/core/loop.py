@@ -144,7 +144,8 @@ class StagedLoop:
             Recorder(stage.name, schedule, self._history, self._record),
             Relay(users),
         ]
-        progress = Progress(stage.name, everything, train.steps)
+        steps = self._steps_of(stage)
+        progress = Progress(stage.name, everything, steps)
         if self._verbose:
             callbacks.append(progress)
         try:
@@ -156,8 +157,9 @@ class StagedLoop:
                         first_epoch=first_epoch,
                         augment=Augment.of(stage.augment),
                         pad=self._pad,
+                        whole=_learns_from_batch(stage),
                     ),
-                    steps_per_epoch=train.steps,
+                    steps_per_epoch=steps,
                     initial_epoch=first_epoch,
                     epochs=first_epoch + stage.epochs,
                     validation_data=held.one_pass(
@@ -179,7 +181,7 @@ class StagedLoop:
 
     def _schedule(self, number: int) -> Schedule:
         """The rate of a stage; stages that span the recipe share one."""
-        stage, steps = self._stages[number], self._splits.train.steps
+        stage = self._stages[number]
         first, last = number, number
         if stage.span == "recipe":
             spans = [s.span == "recipe" for s in self._stages]
@@ -187,15 +189,19 @@ class StagedLoop:
                 first -= 1
             while last + 1 < len(spans) and spans[last + 1]:
                 last += 1
-        before = sum(s.epochs for s in self._stages[first:number])
-        epochs = sum(s.epochs for s in self._stages[first : last + 1])
+        spanned = [
+            s.epochs * self._steps_of(s) for s in self._stages[first : last + 1]
+        ]
         return Schedule(
             stage.learning_rate,
-            epochs * steps,
+            sum(spanned),
             stage.schedule,
             stage.warmup,
-            self._step - before * steps,
+            self._step - sum(spanned[: number - first]),
         )
+
+    def _steps_of(self, stage: Stage) -> int:
+        return self._splits.train.steps_of(_learns_from_batch(stage))
 
     def _multipliers(self, stage: Stage) -> dict[str, float]:
         """Each variable's multiple of the rate, from the depth of its block."""
@@ -263,6 +269,15 @@ class StagedLoop:
     def _save_last(self) -> None:
         if self._folder is not None and self._rows:
             self._folder.save_model(self._model, "last.keras")
+
+
+def _learns_from_batch(stage: Stage) -> bool:
+    """Whether a stage's batches must be whole.
+
+    Statistics of a partial batch are poor, and one that was filled up for
+    several replicas would teach them its filling.
+    """
+    return stage.batch_norm == "train"
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ The defaults are starting points from the work that each names; they are plain
 data, so print one to see it and `dataclasses.replace` what should differ.
 """
 
+import dataclasses
+import inspect
 from collections.abc import Sequence
 
 from tltf.core.errors import nearest
@@ -116,11 +118,16 @@ NAMED = {
 }
 
 
-def of(recipe: str | Stage | Sequence[Stage]) -> tuple[Stage, ...]:
+def of(recipe: str | Stage | Sequence[Stage], **options) -> tuple[Stage, ...]:
     """Returns the stages of a recipe's name, a stage, or stages.
 
+    Args:
+        recipe: Any of these.
+        **options: Arguments of the recipe, where it is a name.
+
     Raises:
-        ValueError: There is no recipe of that name.
+        ValueError: There is no recipe of that name, or not with those
+            options.
         TypeError: It is none of these.
     """
     if isinstance(recipe, str):
@@ -129,7 +136,13 @@ def of(recipe: str | Stage | Sequence[Stage]) -> tuple[Stage, ...]:
                 f"`recipe` must be one of {list(NAMED)} or stages."
                 f" Received: {recipe!r}.{nearest(recipe, NAMED)}"
             )
-        return NAMED[recipe]()
+        _check_options(recipe, options)
+        return NAMED[recipe](**options)
+    if options:
+        raise ValueError(
+            f"{sorted(options)} are arguments of a named recipe; these are"
+            " stages, which have their own."
+        )
     stages = (recipe,) if isinstance(recipe, Stage) else tuple(recipe)
     strangers = [s for s in stages if not isinstance(s, Stage)]
     if strangers or not stages:
@@ -138,3 +151,14 @@ def of(recipe: str | Stage | Sequence[Stage]) -> tuple[Stage, ...]:
             f" Received: {strangers or stages!r}"
         )
     return stages
+
+
+def _check_options(name: str, options: dict) -> None:
+    own = [p for p in inspect.signature(NAMED[name]).parameters if p != "stage"]
+    known = own + [field.name for field in dataclasses.fields(Stage)]
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"Recipe '{name}' has no argument '{option}'."
+                f"{nearest(option, known)} It has {', '.join(known)}."
+            )

@@ -7,9 +7,24 @@ import json
 import os
 import pathlib
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 
 import keras
+
+# What a run leaves in its folder, beside `export/`.
+_FILES = (
+    "status.json",
+    "settings.yaml",
+    "environment.json",
+    "labels.json",
+    "split.json",
+    "history.csv",
+    "best.keras",
+    "last.keras",
+    "report.html",
+    "report.json",
+)
 
 
 class RunFolder:
@@ -25,6 +40,44 @@ class RunFolder:
     def __init__(self, path: str | pathlib.Path):
         self.path = pathlib.Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def claim(self, overwrite: bool = False) -> "RunFolder":
+        """Makes it ready for a new run.
+
+        Raises:
+            FileExistsError: A finished run is in it, and `overwrite` is not
+                set.
+        """
+        if self.is_finished and not overwrite:
+            raise FileExistsError(
+                f"{self.path} holds a finished run. Name another folder, or"
+                " set `overwrite`."
+            )
+        for name in _FILES:
+            (self.path / name).unlink(missing_ok=True)
+        return self
+
+    @contextlib.contextmanager
+    def status(self) -> Iterator[None]:
+        """Keeps `status.json` true while a run goes on and when it ends."""
+        started = _now()
+
+        def write(state, **more):
+            self.write_json(
+                "status.json",
+                {"state": state, "started": started, "updated": _now()} | more,
+            )
+
+        write("running", pid=os.getpid())
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            write("interrupted")
+            raise
+        except BaseException as error:
+            write("failed", error=f"{type(error).__name__}: {error}")
+            raise
+        write("finished")
 
     @property
     def is_finished(self) -> bool:
@@ -79,3 +132,7 @@ class RunFolder:
             os.replace(beside, self.path / name)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

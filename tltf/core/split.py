@@ -55,6 +55,13 @@ class Split:
         """How many batches one pass takes."""
         return -(-len(self) // self.batch_size)
 
+    def steps_of(self, whole: bool) -> int:
+        """How many batches a pass takes, perhaps of whole ones alone.
+
+        Where there is no whole batch, the partial one counts.
+        """
+        return max(len(self) // self.batch_size, 1) if whole else self.steps
+
     @property
     def class_counts(self) -> dict[str, int] | None:
         """How many examples each class has; None for regression."""
@@ -89,6 +96,7 @@ class Split:
         first_epoch: int = 0,
         augment: Augment | None = None,
         pad: bool = False,
+        whole: bool = False,
     ) -> tf.data.Dataset:
         """Returns endless batches for training, `steps` of them an epoch.
 
@@ -104,6 +112,8 @@ class Split:
                 weights that make the mean over the batch right: a strategy
                 of several replicas averages replicas of unequal size as if
                 they were equal.
+            whole: Leaves a partial last batch out, for layers that learn from
+                the batch as a whole. See `steps_of`.
 
         Returns:
             A `tf.data.Dataset` of `(inputs, targets)`, encoded for the loss,
@@ -122,6 +132,7 @@ class Split:
                 batches = batches.enumerate(epoch * self.steps).map(
                     lambda step, batch: augment(*batch, seed or 0, step)
                 )
+            batches = batches.take(self.steps_of(whole))
             return batches.map(self._pad) if pad else batches
 
         epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)

@@ -1,5 +1,7 @@
 """Strategies of `tf.distribute` by name."""
 
+import functools
+
 import tensorflow as tf
 
 from tltf.core.errors import nearest
@@ -25,11 +27,11 @@ def resolve(
     gpus = tf.config.list_logical_devices("GPU")
     if strategy is None or strategy == "auto":
         if len(gpus) > 1:
-            return tf.distribute.MirroredStrategy()
+            return _mirrored(tuple(device.name for device in gpus))
         return tf.distribute.get_strategy()
     if strategy == "mirrored":
         devices = gpus or tf.config.list_logical_devices("CPU")
-        return tf.distribute.MirroredStrategy([d.name for d in devices])
+        return _mirrored(tuple(device.name for device in devices))
     if isinstance(strategy, str) and strategy.startswith("one_device:"):
         return tf.distribute.OneDeviceStrategy(_device(strategy))
     guess = nearest(strategy, _NAMES) if isinstance(strategy, str) else ""
@@ -37,6 +39,16 @@ def resolve(
         f"`strategy` must be one of {_NAMES} or a tf.distribute.Strategy."
         f" Received: {strategy!r}.{guess}"
     )
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One strategy a process for the same devices.
+
+    The collective operations of several disturb each other (TensorFlow 2.21:
+    "Shape mismatch in the collective instance").
+    """
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def _device(strategy: str) -> str:

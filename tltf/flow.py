@@ -1,0 +1,326 @@
+"""The whole flow in one readable function, and the builder functions."""
+
+import dataclasses
+import pathlib
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+import yaml
+
+from tltf import backbones, datasets
+from tltf._version import __version__
+from tltf.core import recipes
+from tltf.core.backbone import Backbone
+from tltf.core.fit import fit
+from tltf.core.labels import Labels
+from tltf.core.model import TransferModel
+from tltf.core.run import Run
+from tltf.core.run_folder import RunFolder
+from tltf.core.splits import Splits
+from tltf.core.stage import Stage
+from tltf.exporters import export
+from tltf.reports.evaluate import evaluate
+from tltf.reports.report import Report
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What `transfer` gives back.
+
+    Args:
+        model: The trained model.
+        run: How training went.
+        report: What was measured.
+        model_dir: The run folder.
+    """
+
+    model: TransferModel
+    run: Run
+    report: Report
+    model_dir: pathlib.Path
+
+
+def transfer(
+    data: str | Splits,
+    backbone: str | keras.Model | Backbone,
+    *,
+    model_dir: str | pathlib.Path,
+    recipe: str | Stage | Sequence[Stage] = "lp_ft",
+    recipe_options: Mapping | None = None,
+    data_options: Mapping | None = None,
+    backbone_options: Mapping | None = None,
+    head: str = "linear",
+    strategy: str | tf.distribute.Strategy | None = "auto",
+    seed: int = 0,
+    overwrite: bool = False,
+    verbose: bool = False,
+) -> Outcome:
+    """Goes from data and a backbone to a measured and exported model.
+
+    It is `datasets.load`, `backbones.load`, `TransferModel`, `fit`,
+    `evaluate` and `export` in a row; use them one by one for anything that
+    this function does not offer.
+
+    Args:
+        data: Such as `"folder:flowers/"`, or `Splits`.
+        backbone: Such as `"applications:ResNet50"`, a `Backbone`, or a Keras
+            model of your own without its top.
+        model_dir: The run folder, see below.
+        recipe: A recipe's name, or stages.
+        recipe_options: Arguments of the recipe of that name.
+        data_options: Arguments of `datasets.load`.
+        backbone_options: Arguments of `backbones.load`.
+        head: `"linear"`, `"mlp"` or `"concat_pool"`.
+        strategy: As for `fit`.
+        seed: Of Keras' global generator, the split and the order.
+        overwrite: Whether a run that is finished in `model_dir` is replaced.
+        verbose: Shows progress.
+
+    Returns:
+        An `Outcome`. In `model_dir` lie `settings.yaml` (which repeats the
+        run), `environment.json`, `labels.json`, `split.json`, `history.csv`,
+        `best.keras`, `last.keras`, `report.html`, `report.json`, `export/1`
+        and `status.json`.
+
+    Raises:
+        FileExistsError: A finished run is in `model_dir`.
+        ValueError: Settings that do not go together.
+        DataError: Data that cannot be used.
+        UnavailableError: Weights or data that are not here.
+        TrainingError: Training went wrong.
+
+    Example:
+    >>> outcome = tltf.transfer(
+    ...     "folder:flowers/",
+    ...     "applications:ResNet50",
+    ...     model_dir="runs/flowers",
+    ... )
+    """
+    options = {
+        "recipe": dict(recipe_options or {}),
+        "data": dict(data_options or {}),
+        "backbone": dict(backbone_options or {}),
+    }
+    stages = recipes.of(recipe, **options["recipe"])
+    folder = RunFolder(model_dir).claim(overwrite)
+    with folder.status():
+        keras.utils.set_random_seed(seed)
+        model, splits = _model_and_splits(data, backbone, options, head, seed)
+        _write_facts(folder, splits)
+        folder.write_text(
+            "settings.yaml",
+            _settings(data, backbone, recipe, options, head, strategy, seed),
+        )
+        run = fit(
+            model,
+            splits,
+            recipe=stages,
+            strategy=strategy,
+            seed=seed,
+            model_dir=folder.path,
+            verbose=verbose,
+        )
+        report = measure(model, splits, run, seed=seed)
+        report.save(folder.path)
+        export(model, folder.path / "export" / "1", overwrite=True)
+    return Outcome(model, run, report, folder.path)
+
+
+def image_classifier(
+    backbone: str | keras.Model | Backbone,
+    classes: int | Sequence[str] | Labels,
+    *,
+    weights: str | None = "pretrained",
+    image_size: int | tuple[int, int] | None = None,
+    head: str = "linear",
+    dropout: float = 0.0,
+    unfreeze: int | str = 0,
+) -> TransferModel:
+    """Makes an image model in one line, for a training loop of your own.
+
+    Args:
+        backbone: Such as `"applications:VGG16"`.
+        classes: How many classes, or their names.
+        weights: `"pretrained"`, a path, or None for random ones.
+        image_size: Pixels; default, what the backbone was trained for.
+        head: `"linear"`, `"mlp"` or `"concat_pool"`.
+        dropout: Share of features dropped before each Dense layer.
+        unfreeze: As for `TransferModel.unfreeze`.
+
+    Example:
+    >>> model = tltf.image_classifier("applications:VGG16", classes=5)
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    """
+    loaded = _backbone(backbone, weights=weights, image_size=image_size)
+    model = TransferModel(loaded, classes, head=head, dropout=dropout)
+    model.unfreeze(unfreeze)
+    return model
+
+
+def text_classifier(
+    backbone: str | keras.Model | Backbone,
+    classes: int | Sequence[str] | Labels,
+    *,
+    weights: str | None = "pretrained",
+    sequence_length: int = 128,
+    head: str = "linear",
+    dropout: float = 0.1,
+    unfreeze: int | str = 0,
+) -> TransferModel:
+    """Makes a text model in one line, for a training loop of your own.
+
+    Its `preprocess` turns strings into what it takes:
+    `dataset.batch(32).map(lambda x, y: (model.preprocess(x), y))`.
+
+    Args:
+        backbone: Such as `"hub:bert_base_en_uncased"`.
+        classes: How many classes, or their names.
+        weights: `"pretrained"`, or None for random ones.
+        sequence_length: Tokens that a text is cut and padded to.
+        head: `"linear"` or `"mlp"`.
+        dropout: Share of features dropped before each Dense layer.
+        unfreeze: As for `TransferModel.unfreeze`.
+
+    Example:
+    >>> model = tltf.text_classifier("hub:bert_base_en_uncased", classes=2)
+    """
+    loaded = _backbone(
+        backbone, weights=weights, sequence_length=sequence_length
+    )
+    model = TransferModel(loaded, classes, head=head, dropout=dropout)
+    model.unfreeze(unfreeze)
+    return model
+
+
+def measure(
+    model: TransferModel, splits: Splits, run: Run, seed: int = 0
+) -> Report:
+    """Evaluates on the test part, or says that there was none.
+
+    Args:
+        model: The trained model.
+        splits: What it was trained on.
+        run: How training went.
+        seed: Of the bootstrap.
+    """
+    held = splits.test or splits.validation
+    notes = list(splits.notes)
+    if splits.test is None:
+        notes.append(
+            "There is no test set: this was measured on the validation set,"
+            " which also served to watch training, so it may flatter."
+        )
+    notes += [note for result in run.stages for note in result.notes]
+    report = evaluate(model, held, seed=seed)
+    return dataclasses.replace(
+        report,
+        curves={"history": run.history, "boundaries": run.boundaries},
+        notes=[*report.notes, *notes],
+        facts={**report.facts, **_facts(model, splits, run)},
+    )
+
+
+def _model_and_splits(data, backbone, options, head, seed):
+    """The backbone says which size of picture the data are loaded with."""
+    if not isinstance(data, Splits) and data.split(":")[0] == "demo":
+        options["backbone"].setdefault("image_size", 40)
+    loaded = _backbone(backbone, **options["backbone"])
+    if not isinstance(data, Splits):
+        sized = {"image_size": loaded.image_size} if loaded.image_size else {}
+        data = datasets.load(data, **{"seed": seed} | sized | options["data"])
+    return TransferModel(loaded, data.labels, head=head), data
+
+
+def _backbone(backbone, **options) -> Backbone:
+    if isinstance(backbone, Backbone):
+        return backbone
+    given = {name: v for name, v in options.items() if v is not None}
+    if "weights" in options:
+        given["weights"] = options["weights"]
+    return backbones.load(backbone, **given)
+
+
+def _settings(data, backbone, recipe, options, head, strategy, seed) -> str:
+    """What `tltf train --config_file` repeats the run from."""
+    plain = {
+        "data": data if isinstance(data, str) else data.source,
+        "backbone": (
+            backbone
+            if isinstance(backbone, str)
+            else getattr(backbone, "name", "own")
+        ),
+        **options["data"],
+        **options["backbone"],
+        "recipe": recipe if isinstance(recipe, str) else "stages",
+        **options["recipe"],
+        "head": head,
+        "strategy": strategy if isinstance(strategy, str) else "own",
+        "seed": seed,
+    }
+    if plain.get("weights", "") is None:
+        plain["weights"] = "none"
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    if not isinstance(recipe, str):
+        stages = [stage.to_dict() for stage in recipes.of(recipe)]
+        listed = yaml.safe_dump({"stages": stages}, sort_keys=False)
+        text += "".join(f"# {line}\n" for line in listed.splitlines())
+    return text
+
+
+def _write_facts(folder: RunFolder, splits: Splits) -> None:
+    folder.write_json(
+        "environment.json",
+        {
+            "tltf": __version__,
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "system": f"{platform.system()} {platform.machine()}",
+            "devices": [d.name for d in tf.config.list_logical_devices()],
+            "precision": keras.config.dtype_policy().name,
+            "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        },
+    )
+    folder.write_json("labels.json", splits.labels.get_config())
+    folder.write_json(
+        "split.json",
+        {
+            "source": splits.source,
+            "notes": splits.notes,
+            "skipped": [dataclasses.asdict(s) for s in splits.skipped],
+            "sizes": {name: len(part) for name, part in splits.parts.items()},
+            "counts": {n: p.class_counts for n, p in splits.parts.items()},
+            "examples": {
+                name: list(part.names)
+                for name, part in splits.parts.items()
+                if part.names is not None
+            },
+        },
+    )
+
+
+def _facts(model: TransferModel, splits: Splits, run: Run) -> dict:
+    sizes = ", ".join(f"{len(p)} {name}" for name, p in splits.parts.items())
+    return {
+        "data": f"{splits.source} ({sizes})",
+        "backbone": model.origin["backbone"],
+        "weights": model.origin["weights"] or "random",
+        "recipe": " → ".join(
+            f"{r.stage.name} ({r.epochs} epochs at {r.stage.learning_rate:g})"
+            for r in run.stages
+        ),
+        "seed": run.seed,
+        "training seconds": round(sum(r.seconds for r in run.stages), 1),
+        "audit": "; ".join(
+            f"{r.stage.name}: {r.learned} variables learned, {r.still} proved"
+            " still"
+            for r in run.stages
+        ),
+    }

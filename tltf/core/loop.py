@@ -90,7 +90,11 @@ class StagedLoop:
             stage.patience,
         )
         with audit:
-            self._fit(objective, stage, schedule, watch, users)
+            relay = Relay(
+                users,
+                lambda: audit.check_plan(objective.trainable_variables),
+            )
+            self._fit(objective, stage, schedule, watch, relay)
         if stage.patience is not None and watch.best_epoch is not None:
             watch.best.restore()
         self._save_best(watch)
@@ -134,7 +138,7 @@ class StagedLoop:
         self._model.optimizer = optimizer
         return carried
 
-    def _fit(self, objective, stage, schedule, watch, users) -> None:
+    def _fit(self, objective, stage, schedule, watch, relay) -> None:
         first_epoch = len(self._rows)
         train, held = self._splits.train, self._splits.validation
         preprocess = self._model.preprocess
@@ -142,7 +146,7 @@ class StagedLoop:
         callbacks = [
             watch,
             Recorder(stage.name, schedule, self._history, self._record),
-            Relay(users),
+            relay,
         ]
         steps = self._steps_of(stage)
         progress = Progress(stage.name, everything, steps)

@@ -204,13 +204,17 @@ class TransferModel(keras.Model):
 
 def _learnable(layer):
     """The trainable weights of a layer as if it were not frozen."""
+    if not isinstance(layer, keras.layers.Layer):
+        return []
     flags = [(inner, inner.trainable) for inner in sublayers(layer)]
+    of_variables = [(v, v.trainable) for v in layer.variables]
     for inner, _ in flags:
         inner.trainable = True
     found = list(layer.trainable_variables)
-    # Setting a flag sets those of the layers inside: outermost first.
-    for inner, flag in flags:
-        inner.trainable = flag
+    # Setting a layer's flag sets those of all that is inside it: so the
+    # outermost first, and the variables' own last.
+    for thing, flag in flags + of_variables:
+        thing.trainable = flag
     return found
 
 

@@ -27,12 +27,8 @@ class Preprocess:
     is_batched: bool
 
     def __call__(self, raw):
+        """Turns raw items into what a model takes."""
         raise NotImplementedError
-
-    @property
-    def tables(self) -> list:
-        """The lookup tables inside, which an export has to track."""
-        return []
 
 
 @keras.saving.register_keras_serializable("tltf")
@@ -117,7 +113,7 @@ class ImagePreprocess(Preprocess):
         else:
             pixels = tf.image.resize(pixels, (height, width))
         return tf.ensure_shape(
-            pixels, pixels.shape[:-3] + [height, width, self.channels]
+            pixels, [*pixels.shape[:-3], height, width, self.channels]
         )
 
     def from_pixels(self, pixels: np.ndarray) -> tf.Tensor:

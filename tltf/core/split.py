@@ -1,6 +1,7 @@
 """One part of the data: its examples in order, and what is known of them."""
 
 import dataclasses
+import numbers
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,9 +11,10 @@ from tltf.core.augment import Augment
 from tltf.core.labels import Labels
 from tltf.core.preprocess import Preprocess
 
-# A shuffle of a stream looks this many examples ahead; a list of examples is
-# permuted whole.
+# A shuffle of a stream looks this many examples ahead, fewer if they would
+# take more room than this; a list of examples is permuted whole.
 _SHUFFLE_BUFFER = 10_000
+_SHUFFLE_BYTES = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,20 @@ class Split:
     preprocess: Preprocess | None = None
     is_files: bool = False
     batch_size: int = 32
+
+    def __post_init__(self):
+        if not isinstance(self.batch_size, numbers.Integral) or (
+            self.batch_size < 1
+        ):
+            raise ValueError(
+                "`batch_size` must be a whole number of at least 1."
+                f" Received: {self.batch_size!r}"
+            )
+        if self.names is not None and len(self.names) != len(self.targets):
+            raise ValueError(
+                f"`names` has {len(self.names)} entries for"
+                f" {len(self.targets)} examples."
+            )
 
     def __len__(self) -> int:
         """How many examples there are."""
@@ -74,6 +90,22 @@ class Split:
         else:
             counts = self.targets.sum(axis=0)
         return dict(zip(self.labels.classes, map(int, counts), strict=True))
+
+    def take(self, rows: np.ndarray) -> "Split":
+        """Returns some of the examples, in the order in which they lie here.
+
+        Args:
+            rows: Numbers of the examples.
+        """
+        rows = np.unique(rows)
+        if isinstance(self.examples, tf.data.Dataset):
+            examples = _only(self.examples, rows, len(self))
+        else:
+            examples = tf.nest.map_structure(lambda v: v[rows], self.examples)
+        names = self.names and tuple(self.names[row] for row in rows)
+        return dataclasses.replace(
+            self, examples=examples, targets=self.targets[rows], names=names
+        )
 
     def batches(self, preprocess: Preprocess | None = None) -> tf.data.Dataset:
         """Returns the examples in order, as batches `(inputs, labels)`.
@@ -159,7 +191,7 @@ class Split:
     def _shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
         if isinstance(self.examples, tf.data.Dataset):
             return self.examples.shuffle(
-                min(len(self), _SHUFFLE_BUFFER),
+                min(len(self), _buffer(self.examples.element_spec)),
                 seed=seed * 1_000_003 + epoch,
                 reshuffle_each_iteration=False,
             )
@@ -199,7 +231,7 @@ class Split:
         index = tf.where(is_real, index, 0)
         inputs, targets = tf.nest.map_structure(
             lambda t: tf.ensure_shape(
-                tf.gather(t, index), [self.batch_size] + t.shape[1:]
+                tf.gather(t, index), [self.batch_size, *t.shape[1:]]
             ),
             (inputs, targets),
         )
@@ -213,3 +245,25 @@ def _parallel(examples: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
+
+
+def _only(
+    examples: tf.data.Dataset, rows: np.ndarray, size: int
+) -> tf.data.Dataset:
+    chosen = np.zeros(size, bool)
+    chosen[rows] = True
+    return (
+        examples.enumerate()
+        .filter(lambda row, _: tf.gather(chosen, row))
+        .map(lambda _, example: example)
+        .apply(tf.data.experimental.assert_cardinality(len(rows)))
+    )
+
+
+def _buffer(spec) -> int:
+    """How many examples to look ahead: what a gigabyte holds, if known."""
+    room = sum(
+        tensor.dtype.size * (tensor.shape.num_elements() or 0)
+        for tensor in tf.nest.flatten(spec)
+    )
+    return max(min(_SHUFFLE_BUFFER, _SHUFFLE_BYTES // max(room, 1)), 1)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tltf.core import sources
 from tltf.core.errors import DataError
 from tltf.core.labels import Labels
 from tltf.core.split import Split
+from tltf.core.targets import find_labels, to_targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +66,65 @@ class Splits:
         return {name: part for name, part in parts.items() if part is not None}
 
     @classmethod
+    def from_parts(
+        cls,
+        parts: dict[str, Split | None],
+        *,
+        validation: float = 0.2,
+        seed: int = 0,
+        source: str = "arrays",
+        skipped: Sequence[Skipped] = (),
+        notes: Sequence[str] = (),
+    ) -> "Splits":
+        """Makes splits from parts, and a validation part if there is none.
+
+        Uneven classes, classes without examples and the split that was made
+        are written in `notes`.
+
+        Args:
+            parts: `train`, and perhaps `validation` and `test`.
+            validation: The share of `train` that is held out where there is
+                no validation part.
+            seed: Of the choice of those.
+            source: Where the data came from.
+            skipped: What was left out.
+            notes: What is known so far.
+        """
+        if not 0 < validation < 1:
+            raise ValueError(
+                "`validation` must be the share of the training examples to"
+                f" hold out, between 0 and 1. Received: {validation}"
+            )
+        notes = list(notes)
+        train, held = parts["train"], parts.get("validation")
+        if held is None:
+            notes.append(_absent("train", train))
+            kept, chosen = stratified(
+                train.targets, train.labels, validation, seed
+            )
+            notes.append(_held_out(train, len(chosen), seed))
+            train, held = train.take(kept), train.take(chosen)
+        else:
+            notes += [_absent("train", train), _absent("validation", held)]
+        notes.append(imbalance(train.class_counts))
+        notes.append(_left_out(skipped))
+        return cls(
+            train,
+            held,
+            parts.get("test"),
+            source,
+            tuple(skipped),
+            tuple(note for note in notes if note),
+        )
+
+    @classmethod
     def from_arrays(
         cls,
         train: tuple,
         validation: tuple | None = None,
         test: tuple | None = None,
         *,
-        classes: Sequence[str] | Labels | None = None,
+        classes: int | Sequence[str] | Labels | None = None,
         batch_size: int = 32,
         seed: int = 0,
     ) -> "Splits":
@@ -89,64 +143,72 @@ class Splits:
             batch_size: Global batch size.
             seed: Of the split, where one is made.
         """
-        examples, targets = _arrays(train, "train")
-        labels = _labels(targets, classes)
-        targets = _targets(targets, labels, "train")
-        notes = ()
-        if validation is None:
-            kept, held = stratified(targets, labels, 0.2, seed)
-            validation = _take(examples, held), targets[held]
-            examples, targets = _take(examples, kept), targets[kept]
-            notes = (_held_out(len(held), seed),)
-        else:
-            values, held = _arrays(validation, "validation")
-            validation = values, _targets(held, labels, "validation")
-        if test is not None:
-            values, held = _arrays(test, "test")
-            test = values, _targets(held, labels, "test")
-        parts = [
-            part and Split(*part, labels, batch_size=batch_size)
-            for part in ((examples, targets), validation, test)
-        ]
-        return cls(*parts, notes=notes)
+        given = {"train": train, "validation": validation, "test": test}
+        arrays = {
+            name: sources.arrays(pair, name)
+            for name, pair in given.items()
+            if pair is not None
+        }
+        labels = find_labels(arrays["train"][1], classes)
+        parts = {
+            name: Split(
+                inputs,
+                to_targets(values, labels, name),
+                labels,
+                batch_size=batch_size,
+            )
+            for name, (inputs, values) in arrays.items()
+        }
+        notes = [sources.note_on_range(arrays["train"][0]) or ""]
+        return cls.from_parts(parts, seed=seed, notes=notes)
 
     @classmethod
     def from_datasets(
         cls,
         train: tf.data.Dataset,
-        validation: tf.data.Dataset,
+        validation: tf.data.Dataset | None = None,
         test: tf.data.Dataset | None = None,
         *,
-        classes: Sequence[str] | Labels | None = None,
+        classes: int | Sequence[str] | Labels | None = None,
         batch_size: int = 32,
+        seed: int = 0,
     ) -> "Splits":
         """Makes splits from `tf.data` datasets of `(inputs, labels)`.
 
         Each dataset is read once, to count its labels, and must give its
-        elements in the same order every time. Batched datasets are unbatched.
+        elements in the same order every time: do not shuffle, training does.
+        Batched datasets are unbatched.
 
         Args:
             train: Pictures with values 0..255 and class numbers.
-            validation: The same.
+            validation: The same; default, a stratified fifth of `train`.
             test: The same, if there is one.
-            classes: Names in the order of their numbers.
+            classes: Names in the order of their numbers; default, the
+                `class_names` that Keras' own datasets carry, else the
+                numbers found in `train`.
             batch_size: Global batch size.
+            seed: Of the split, where one is made.
         """
-        datasets = [d and _unbatched(d) for d in (train, validation, test)]
-        targets = [
-            d and np.array([y for _, y in d.as_numpy_iterator()])
-            for d in datasets
-        ]
-        labels = _labels(targets[0], classes)
-        names = ("train", "validation", "test")
-        parts = [
-            d
-            and Split(
-                d, _targets(y, labels, name), labels, batch_size=batch_size
+        given = {"train": train, "validation": validation, "test": test}
+        if classes is None:
+            classes = getattr(train, "class_names", None)
+        kind = classes.kind if isinstance(classes, Labels) else None
+        read = {
+            name: sources.dataset(dataset, name, kind)
+            for name, dataset in given.items()
+            if dataset is not None
+        }
+        labels = find_labels(read["train"][1], classes)
+        parts = {
+            name: Split(
+                examples,
+                to_targets(values, labels, name),
+                labels,
+                batch_size=batch_size,
             )
-            for d, y, name in zip(datasets, targets, names, strict=True)
-        ]
-        return cls(*parts, source="tf.data")
+            for name, (examples, values) in read.items()
+        }
+        return cls.from_parts(parts, seed=seed, source="tf.data")
 
 
 def stratified(
@@ -156,7 +218,8 @@ def stratified(
 
     Args:
         targets: Class numbers `[size]`, or values `[size, units]`.
-        labels: What they mean.
+        labels: What they mean. Only classes can be stratified; of other
+            kinds a share of the whole is drawn.
         fraction: The share to hold out, at least one example a class.
         seed: Of the choice.
 
@@ -166,28 +229,26 @@ def stratified(
     Raises:
         DataError: A class has fewer than two examples.
     """
-    from sklearn.model_selection import train_test_split
-
-    everything = np.arange(len(targets))
-    classes = None
+    generator = np.random.default_rng(seed)
+    groups = [("The data", np.arange(len(targets)))]
     if labels.are_classes:
-        classes = targets
-        counts = np.bincount(targets.astype(int), minlength=labels.units)
-        if counts[counts > 0].min() < 2:
-            rare = labels.classes[int(np.where(counts == 1)[0][0])]
+        groups = [
+            (f"Class '{name}'", np.flatnonzero(targets == number))
+            for number, name in enumerate(labels.classes)
+        ]
+    held = []
+    for name, rows in groups:
+        if len(rows) == 1:
             raise DataError(
-                f"Class '{rare}' has one example: none can be held out for"
+                f"{name} has one example: none can be held out for"
                 " validation. Add examples, remove the class, or name a"
                 " validation set of your own."
             )
-        held = max(round(len(targets) * fraction), int((counts > 0).sum()))
-        held = min(held, len(targets) - int((counts > 0).sum()))
-    else:
-        held = max(round(len(targets) * fraction), 1)
-    kept, held = train_test_split(
-        everything, test_size=held, random_state=seed, stratify=classes
-    )
-    return np.sort(kept), np.sort(held)
+        if len(rows):
+            count = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
+            held.append(generator.permutation(rows)[:count])
+    held = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(targets)), held), held
 
 
 def imbalance(counts: dict[str, int] | None) -> str | None:
@@ -202,100 +263,28 @@ def imbalance(counts: dict[str, int] | None) -> str | None:
     )
 
 
-def _held_out(count: int, seed: int) -> str:
+def _held_out(train: Split, count: int, seed: int) -> str:
+    how = "stratified by class" if train.labels.are_classes else "at random"
     return (
-        f"No validation set was given: {count} examples of the training set"
-        f" were held out, stratified by class, seed {seed}."
+        f"No validation set was given: {count} of the {len(train)} training"
+        f" examples were held out, {how}, seed {seed}."
     )
 
 
-def _arrays(pair: tuple, name: str) -> tuple:
-    try:
-        inputs, targets = pair
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"`{name}` must be a pair (inputs, labels)."
-            f" Received: {type(pair).__name__}"
-        ) from None
-    inputs = tf.nest.map_structure(_array, inputs)
-    targets = np.asarray(targets)
-    size = len(tf.nest.flatten(inputs)[0])
-    if size != len(targets) or size == 0:
-        raise DataError(
-            f"`{name}` has {size} inputs and {len(targets)} labels; as many"
-            " of the one as of the other are needed, and at least one."
-        )
-    return inputs, targets
+def _absent(name: str, part: Split) -> str | None:
+    """Says which classes a part has no example of."""
+    counts = part.class_counts or {}
+    absent = [c for c, count in counts.items() if count == 0]
+    if not absent:
+        return None
+    others = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+    return f"No example in {name} of {', '.join(absent[:5])}{others}."
 
 
-def _array(values) -> np.ndarray:
-    values = np.asarray(values)
-    return values.astype(str) if values.dtype == object else values
-
-
-def _labels(targets: np.ndarray, classes) -> Labels:
-    if isinstance(classes, Labels):
-        return classes
-    if classes is not None:
-        return Labels.of(classes)
-    if targets.ndim != 1 or targets.dtype.kind == "f":
-        raise DataError(
-            "Labels are no class numbers or names, so say what they are:"
-            " classes=tltf.core.labels.Labels(names, 'multi_label' or"
-            f" 'regression'). Received: {targets.dtype} {targets.shape}"
-        )
-    found = np.unique(targets)
-    if len(found) < 2:
-        raise DataError(
-            f"All labels are {found[0]!r}; a classifier needs two classes."
-        )
-    if targets.dtype.kind in "iu":
-        return Labels.of(int(found.max()) + 1)
-    return Labels(tuple(map(str, found)))
-
-
-def _targets(targets: np.ndarray, labels: Labels, name: str) -> np.ndarray:
-    """Checks the labels of one part and turns names into numbers."""
-    if not labels.are_classes:
-        targets = np.asarray(targets, "float32").reshape(len(targets), -1)
-        if targets.shape[1] != labels.units:
-            raise DataError(
-                f"`{name}` has {targets.shape[1]} values a label, but"
-                f" {labels.units} are named: {labels.classes}"
-            )
-        if not np.isfinite(targets).all():
-            row = int(np.where(~np.isfinite(targets))[0][0])
-            raise DataError(f"The label of `{name}` row {row} is not finite.")
-        return targets
-    if targets.dtype.kind in "OUS":
-        number = {name: i for i, name in enumerate(labels.classes)}
-        unknown = sorted(set(map(str, targets)) - set(number))
-        if unknown:
-            raise DataError(
-                f"`{name}` has labels that are no class: {unknown[:5]}."
-                f" The classes are {labels.classes}"
-            )
-        return np.array([number[str(t)] for t in targets], "int32")
-    numbers = targets.reshape(len(targets)).astype("int32")
-    if (numbers != targets.reshape(-1)).any():
-        raise DataError(f"`{name}` has labels that are no whole numbers.")
-    if numbers.min() < 0 or numbers.max() >= len(labels.classes):
-        raise DataError(
-            f"`{name}` has labels {numbers.min()}..{numbers.max()}, but there"
-            f" are {len(labels.classes)} classes, so 0.."
-            f"{len(labels.classes) - 1} was expected."
-        )
-    return numbers
-
-
-def _take(inputs, index):
-    return tf.nest.map_structure(lambda values: values[index], inputs)
-
-
-def _unbatched(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    inputs, labels = dataset.element_spec
-    first = tf.nest.flatten(inputs)[0]
-    single = {tf.string: 0}.get(first.dtype, 3)
-    if first.shape.rank == single + 1:
-        return dataset.unbatch()
-    return dataset
+def _left_out(skipped: Sequence[Skipped]) -> str | None:
+    if not skipped:
+        return None
+    return (
+        f"{len(skipped)} of the data were left out; the first,"
+        f" {skipped[0].name}, {skipped[0].reason}."
+    )

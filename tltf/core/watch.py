@@ -113,15 +113,22 @@ class Relay(keras.callbacks.Callback):
 
     Args:
         callbacks: The user's, wrapped in a list around the TransferModel.
+        check: Called when they have begun an epoch, to see whether they
+            changed what trains.
     """
 
-    def __init__(self, callbacks: keras.callbacks.CallbackList):
+    def __init__(
+        self,
+        callbacks: keras.callbacks.CallbackList,
+        check: Callable[[], None],
+    ):
         super().__init__()
-        self._callbacks = callbacks
+        self._callbacks, self._check = callbacks, check
 
     def on_epoch_begin(self, epoch, logs=None):
         """Passes it on."""
         self._callbacks.on_epoch_begin(epoch, logs)
+        self._check()
 
     def on_epoch_end(self, epoch, logs=None):
         """Passes it on, and stops where the user's callbacks ask to."""

@@ -111,7 +111,7 @@ def transfer(
     with folder.status():
         keras.utils.set_random_seed(seed)
         model, splits = _model_and_splits(data, backbone, options, head, seed)
-        _write_facts(folder, splits)
+        write_facts(folder, splits)
         folder.write_text(
             "settings.yaml",
             _settings(data, backbone, recipe, options, head, strategy, seed),
@@ -225,6 +225,46 @@ def measure(
     )
 
 
+def write_facts(folder: RunFolder, splits: Splits) -> None:
+    """Writes what a run rests on: environment, labels, which example where.
+
+    Args:
+        folder: The run folder.
+        splits: The data.
+    """
+    folder.write_json(
+        "environment.json",
+        {
+            "tltf": __version__,
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "system": f"{platform.system()} {platform.machine()}",
+            "devices": [d.name for d in tf.config.list_logical_devices()],
+            "precision": keras.config.dtype_policy().name,
+            "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        },
+    )
+    folder.write_json("labels.json", splits.labels.get_config())
+    folder.write_json(
+        "split.json",
+        {
+            "source": splits.source,
+            "notes": splits.notes,
+            "skipped": [dataclasses.asdict(s) for s in splits.skipped],
+            "sizes": {name: len(part) for name, part in splits.parts.items()},
+            "counts": {n: p.class_counts for n, p in splits.parts.items()},
+            "examples": {
+                name: list(part.names)
+                for name, part in splits.parts.items()
+                if part.names is not None
+            },
+        },
+    )
+
+
 def _model_and_splits(data, backbone, options, head, seed):
     """The backbone says which size of picture the data are loaded with."""
     if not isinstance(data, Splits) and data.split(":")[0] == "demo":
@@ -270,40 +310,6 @@ def _settings(data, backbone, recipe, options, head, strategy, seed) -> str:
         listed = yaml.safe_dump({"stages": stages}, sort_keys=False)
         text += "".join(f"# {line}\n" for line in listed.splitlines())
     return text
-
-
-def _write_facts(folder: RunFolder, splits: Splits) -> None:
-    folder.write_json(
-        "environment.json",
-        {
-            "tltf": __version__,
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-            "system": f"{platform.system()} {platform.machine()}",
-            "devices": [d.name for d in tf.config.list_logical_devices()],
-            "precision": keras.config.dtype_policy().name,
-            "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        },
-    )
-    folder.write_json("labels.json", splits.labels.get_config())
-    folder.write_json(
-        "split.json",
-        {
-            "source": splits.source,
-            "notes": splits.notes,
-            "skipped": [dataclasses.asdict(s) for s in splits.skipped],
-            "sizes": {name: len(part) for name, part in splits.parts.items()},
-            "counts": {n: p.class_counts for n, p in splits.parts.items()},
-            "examples": {
-                name: list(part.names)
-                for name, part in splits.parts.items()
-                if part.names is not None
-            },
-        },
-    )
 
 
 def _facts(model: TransferModel, splits: Splits, run: Run) -> dict:

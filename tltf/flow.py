@@ -114,7 +114,9 @@ def transfer(
         write_facts(folder, splits)
         folder.write_text(
             "settings.yaml",
-            _settings(data, backbone, recipe, options, head, strategy, seed),
+            _settings(
+                data, backbone, splits, recipe, options, head, strategy, seed
+            ),
         )
         run = fit(
             model,
@@ -285,7 +287,9 @@ def _backbone(backbone, **options) -> Backbone:
     return backbones.load(backbone, **given)
 
 
-def _settings(data, backbone, recipe, options, head, strategy, seed) -> str:
+def _settings(
+    data, backbone, splits, recipe, options, head, strategy, seed
+) -> str:
     """What `tltf train --config_file` repeats the run from."""
     plain = {
         "data": data if isinstance(data, str) else data.source,
@@ -296,8 +300,13 @@ def _settings(data, backbone, recipe, options, head, strategy, seed) -> str:
         ),
         **options["data"],
         **options["backbone"],
+        "batch_size": splits.train.batch_size,
         "recipe": recipe if isinstance(recipe, str) else "stages",
-        **options["recipe"],
+        **(
+            recipes.resolved(recipe, **options["recipe"])
+            if isinstance(recipe, str)
+            else {}
+        ),
         "head": head,
         "strategy": strategy if isinstance(strategy, str) else "own",
         "seed": seed,

@@ -149,12 +149,24 @@ class Audit:
             raise AuditError(
                 f"{self._title}: {_listed(stuck)} should train, but did not"
                 " move. Either the step was compiled before it was unfrozen,"
-                " or no gradient reaches it."
+                f" or no gradient reaches it.{self._hint}"
             )
 
     @property
     def _title(self) -> str:
         return f"Stage '{self._stage.name}' (unfreeze={self._stage.unfreeze!r})"
+
+    @property
+    def _hint(self) -> str:
+        """What most often keeps gradients from a random backbone."""
+        has_norms = any("moving_var" in path for path in self.expectation.stays)
+        if self._model.origin["weights"] is not None or not has_norms:
+            return ""
+        return (
+            " The backbone's weights are random and its batch normalisation"
+            " stays at its initial statistics, which can let signals vanish:"
+            " train from scratch with batch_norm='train'."
+        )
 
 
 def fingerprints(variables: Iterable[keras.Variable]) -> dict[str, str]:

@@ -109,6 +109,7 @@ class StagedLoop:
             still=len(audit.expectation.stays),
             silent=audit.silent,
             seconds=time.perf_counter() - started,
+            notes=self._notes(stage, audit),
         )
         logging.info(
             "Stage '%s': %d epochs, %d variables learned, %d proved still, %d"
@@ -217,6 +218,26 @@ class StagedLoop:
             for name, variables in blocks.items()
             for variable in variables
         }
+
+    def _notes(self, stage: Stage, audit: Audit) -> tuple[str, ...]:
+        """Says what a user may not expect."""
+        notes = []
+        if audit.silent:
+            notes.append(
+                f"Stage '{stage.name}': no gradient reached"
+                f" {', '.join(audit.silent)}."
+            )
+        has_norms = any(
+            "moving_variance" in path for path in audit.expectation.stays
+        )
+        if has_norms and self._model.origin["weights"] is None:
+            notes.append(
+                f"Stage '{stage.name}': the backbone's weights are random,"
+                " and its batch normalisation stays at its initial"
+                " statistics. To train from scratch, use unfreeze='all' and"
+                " batch_norm='train'."
+            )
+        return tuple(notes)
 
     def _class_weights(self, stage: Stage) -> tuple[float, ...] | None:
         """A weight for each class, of mean one over the examples."""

@@ -153,6 +153,13 @@ def of(recipe: str | Stage | Sequence[Stage], **options) -> tuple[Stage, ...]:
     return stages
 
 
+def resolved(name: str, **options) -> dict:
+    """Returns a named recipe's arguments with what was left to default."""
+    parameters = inspect.signature(NAMED[name]).parameters
+    defaults = {n: p.default for n, p in parameters.items() if n != "stage"}
+    return defaults | options
+
+
 def _check_options(name: str, options: dict) -> None:
     own = [p for p in inspect.signature(NAMED[name]).parameters if p != "stage"]
     known = own + [field.name for field in dataclasses.fields(Stage)]

@@ -1,0 +1,52 @@
+import json
+
+import pytest
+
+from tltf.core.run_folder import RunFolder
+
+
+def test_a_failed_write_costs_nothing(tmp_path, make_model, monkeypatch):
+    """Fact 13: Keras' own checkpoint destroys the good file."""
+    folder = RunFolder(tmp_path)
+    model = make_model()
+    folder.save_model(model, "best.keras")
+    good = (tmp_path / "best.keras").read_bytes()
+
+    def half(path, **_):
+        path.write_bytes(b"half a file")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(model, "save", half)
+    with pytest.raises(OSError, match="No space"):
+        folder.save_model(model, "best.keras")
+    assert (tmp_path / "best.keras").read_bytes() == good
+    assert [path.name for path in tmp_path.iterdir()] == ["best.keras"]
+
+
+def test_status_is_true_while_it_runs_and_when_it_ends(tmp_path):
+    folder = RunFolder(tmp_path)
+
+    def state():
+        return json.loads((tmp_path / "status.json").read_text())["state"]
+
+    with folder.status():
+        assert state() == "running"
+    assert state() == "finished" and folder.is_finished
+    with pytest.raises(KeyboardInterrupt), folder.status():
+        raise KeyboardInterrupt
+    assert state() == "interrupted" and not folder.is_finished
+    with pytest.raises(ValueError, match="wrong"), folder.status():
+        raise ValueError("wrong")
+    assert state() == "failed"
+    assert "ValueError: wrong" in (tmp_path / "status.json").read_text()
+
+
+def test_a_finished_run_is_kept_unless_asked(tmp_path):
+    folder = RunFolder(tmp_path)
+    with folder.status():
+        folder.write_json("labels.json", {})
+    (tmp_path / "my notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="overwrite"):
+        RunFolder(tmp_path).claim()
+    RunFolder(tmp_path).claim(overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["my notes.txt"]

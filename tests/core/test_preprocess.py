@@ -38,6 +38,13 @@ def test_formats(format):
     assert 20 < float(tf.reduce_mean(found)) < 235
 
 
+@pytest.mark.parametrize("format", ["PNG", "BMP", "GIF", "JPEG", "WEBP"])
+def test_formats_in_grey(format):
+    preprocess = ImagePreprocess(16, channels=1)
+    found = preprocess(encoded(picture(40, 50), format))
+    assert found.shape == (16, 16, 1)
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "LA"])
 def test_grey_palette_and_alpha_become_rgb(mode):
     file = io.BytesIO()

@@ -94,9 +94,7 @@ class ImagePreprocess(Preprocess):
         decoded = tf.cond(
             tf.io.is_jpeg(raw),
             lambda: self._decode_jpeg(raw),
-            lambda: tf.io.decode_image(
-                raw, channels=self.channels, expand_animations=False
-            ),
+            lambda: self._decode_others(raw),
         )
         return tf.ensure_shape(decoded, [None, None, self.channels])
 
@@ -128,6 +126,15 @@ class ImagePreprocess(Preprocess):
     def from_config(cls, config: dict) -> "ImagePreprocess":
         """Makes it again from `get_config`."""
         return cls(**config | {"image_size": tuple(config["image_size"])})
+
+    def _decode_others(self, raw):
+        # GIF, BMP and WebP cannot be decoded to one channel.
+        pixels = tf.io.decode_image(raw, channels=3, expand_animations=False)
+        if self.channels == 3:
+            return pixels
+        return tf.image.rgb_to_grayscale(
+            tf.ensure_shape(pixels, [None, None, 3])
+        )
 
     def _decode_jpeg(self, raw):
         shape = tf.image.extract_jpeg_shape(raw)

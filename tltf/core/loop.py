@@ -20,6 +20,10 @@ from tltf.core.schedule import Schedule
 from tltf.core.stage import Stage
 from tltf.core.watch import Recorder, Relay, Watch
 
+# A validation set that takes no more than this once it is decoded is decoded
+# once.
+_REMEMBERED_BYTES = 2**28
+
 
 class StagedLoop:
     """One run over the stages; what must survive a stage lives here.
@@ -38,6 +42,11 @@ class StagedLoop:
         self._model, self._splits, self._stages = model, splits, stages
         self._seed, self._folder, self._verbose = seed, folder, verbose
         self._pad = strategy.num_replicas_in_sync > 1
+        self._held = _remembered(
+            splits.validation.one_pass(
+                preprocess=model.preprocess, pad=self._pad
+            )
+        )
         self._optimizer = None
         self._first_steps: dict[str, int] = {}
         self._best_loss = math.inf
@@ -141,8 +150,7 @@ class StagedLoop:
 
     def _fit(self, objective, stage, schedule, watch, relay) -> None:
         first_epoch = len(self._rows)
-        train, held = self._splits.train, self._splits.validation
-        preprocess = self._model.preprocess
+        train = self._splits.train
         everything = sum(s.epochs for s in self._stages)
         callbacks = [
             watch,
@@ -157,7 +165,7 @@ class StagedLoop:
             with _retracing_is_meant():
                 objective.fit(
                     train.passes(
-                        preprocess=preprocess,
+                        preprocess=self._model.preprocess,
                         seed=self._seed,
                         first_epoch=first_epoch,
                         augment=Augment.of(stage.augment),
@@ -167,9 +175,7 @@ class StagedLoop:
                     steps_per_epoch=steps,
                     initial_epoch=first_epoch,
                     epochs=first_epoch + stage.epochs,
-                    validation_data=held.one_pass(
-                        preprocess=preprocess, pad=self._pad
-                    ),
+                    validation_data=self._held,
                     callbacks=callbacks,
                     shuffle=False,
                     verbose=0,
@@ -294,6 +300,18 @@ class StagedLoop:
     def _save_last(self) -> None:
         if self._folder is not None and self._rows:
             self._folder.save_model(self._model, "last.keras")
+
+
+def _remembered(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Keeps a small validation set in memory: it is the same every epoch."""
+    specs = tf.nest.flatten(dataset.element_spec)
+    sizes = [
+        (spec.shape[1:].num_elements() or 0) * spec.dtype.size for spec in specs
+    ]
+    first = next(iter(dataset.take(1)), None)
+    rows = 0 if first is None else len(tf.nest.flatten(first)[0])
+    total = sum(sizes) * rows * int(dataset.cardinality())
+    return dataset.cache() if 0 < total <= _REMEMBERED_BYTES else dataset
 
 
 def _learns_from_batch(stage: Stage) -> bool:

@@ -208,7 +208,9 @@ class LayerPreprocess(Preprocess):
 
     def __call__(self, raw: tf.Tensor):
         """Applies the layer to strings `[batch]`."""
-        return self.layer(raw)
+        prepared = self.layer(raw)
+        # Preprocessors of language models give inputs, targets and weights.
+        return prepared[0] if isinstance(prepared, tuple) else prepared
 
     def __eq__(self, other):
         return (

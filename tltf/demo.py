@@ -18,6 +18,7 @@ from tltf.core.splits import Splits
 from tltf.core.stage import Stage
 from tltf.exporters import export
 from tltf.flow import measure, write_facts
+from tltf.reports import plots
 from tltf.reports.report import Report
 from tltf.transferability import curves
 
@@ -106,6 +107,11 @@ def run(
         rows = curves.compare(accuracy)
         report = _report(*kept, accuracy, rows, seeds, started)
         page = report.save(folder.path)
+        shown = report.comparison
+        folder.write_text(
+            "curves.svg",
+            _on_white(plots.arms(shown["curves"], shown["measure"])),
+        )
         write_facts(folder, kept[1])
         folder.write_text("settings.yaml", f"# tltf demo --seeds={seeds}\n")
         export(kept[0], folder.path / "export" / "1", overwrite=True)
@@ -162,6 +168,11 @@ def _report(model, splits, history, accuracy, rows, seeds, started) -> Report:
             "seconds": round(time.perf_counter() - started, 1),
         },
     )
+
+
+def _on_white(svg: str) -> str:
+    """Makes a drawing of the page a picture of its own."""
+    return svg.replace("<svg ", '<svg style="background: #fff" ', 1)
 
 
 def _header() -> str:

@@ -176,12 +176,12 @@ def _on_white(svg: str) -> str:
 
 
 def _header() -> str:
-    names = "".join(f"{name:>24}" for name in curves.MEASURES)
+    names = "".join(f"{name:>22}" for name in curves.MEASURES)
     return f"{'arm':<10}{names}"
 
 
 def _line(row: dict) -> str:
-    cells = "".join(f"{_percent(row[name]):>24}" for name in curves.MEASURES)
+    cells = "".join(f"{_percent(row[name]):>22}" for name in curves.MEASURES)
     return f"{row['arm']:<10}{cells}"
 
 
@@ -190,7 +190,7 @@ def _percent(figure: dict) -> str:
     if figure["low"] is None:
         return text
     low, high = max(figure["low"], 0.0), min(figure["high"], 1.0)
-    return f"{text} ({low:.1%} to {high:.1%})"
+    return f"{text} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 class _Bar:

@@ -120,14 +120,9 @@ def indices(labels_per_class: int = 10, seed: int = 0) -> dict[str, np.ndarray]:
         )
     generator = np.random.default_rng(seed)
     train = [generator.permutation(rows)[:labels_per_class] for rows in rest]
-    splits = {
-        "source": sources,
-        "clutter": clutter,
-        "train": train,
-        "validation": validation,
-        "test": test,
-    }
-    return {split: np.concatenate(rows) for split, rows in splits.items()}
+    names = ("source", "clutter", "train", "validation", "test")
+    splits = (sources, clutter, train, validation, test)
+    return dict(zip(names, map(np.concatenate, splits), strict=True))
 
 
 def _deal(classes, sizes):

@@ -101,6 +101,7 @@ def test_history_equals_plain_keras(make_model):
         steps_per_epoch=4,
         epochs=3,
         validation_data=splits.validation.one_pass(),
+        shuffle=False,
         verbose=0,
     ).history
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):

@@ -1,0 +1,1 @@
+"""What tltf claims of speed, measured side by side."""

@@ -1,0 +1,1 @@
+"""What came out, measured: metrics, plots and the report page."""

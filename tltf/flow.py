@@ -268,9 +268,11 @@ def write_facts(folder: RunFolder, splits: Splits) -> None:
 
 
 def _model_and_splits(data, backbone, options, head, seed):
-    """The backbone says which size of picture the data are loaded with."""
-    if not isinstance(data, Splits) and data.split(":")[0] == "demo":
-        options["backbone"].setdefault("image_size", 40)
+    """Makes both agree on the size of pictures."""
+    if isinstance(data, Splits):
+        size = getattr(data.train.preprocess, "image_size", None)
+        if size is not None:
+            options["backbone"].setdefault("image_size", size)
     loaded = _backbone(backbone, **options["backbone"])
     if not isinstance(data, Splits):
         sized = {"image_size": loaded.image_size} if loaded.image_size else {}

@@ -84,7 +84,7 @@ def test_trap_freezing_without_compile(make_model):
     train(model)
     model.freeze()
     with (
-        pytest.raises(AuditError, match="'b3_conv/bias'.* is frozen"),
+        pytest.raises(AuditError, match=r"'b3_conv/bias'.* is frozen"),
         Audit(model, Stage(unfreeze=0)),
     ):
         model.fit(*tiny_pictures(), verbose=0)
@@ -109,7 +109,7 @@ def test_trap_flag_of_the_whole_model_wipes_a_partial_freeze(make_model):
     model.trainable = False
     model.trainable = True
     with (
-        pytest.raises(AuditError, match="'b1_bn/beta'.* moved"),
+        pytest.raises(AuditError, match=r"'b1_bn/beta'.* moved"),
         Audit(model, Stage(unfreeze=1)),
     ):
         train(model)

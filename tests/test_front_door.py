@@ -53,6 +53,18 @@ def test_functions_are_not_hidden_by_modules_of_their_name():
     assert python(code) == "True"
 
 
+@pytest.mark.parametrize(
+    "module",
+    ["labels", "backbone", "preprocess", "graph", "model", "splits", "fit"],
+)
+def test_any_module_of_the_core_may_be_the_first(module):
+    code = (
+        f"import tltf.core.{module}, keras;"
+        "print(keras.saving.get_registered_object('tltf>TransferModel'))"
+    )
+    assert "TransferModel" in python(code)
+
+
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="nothing"):
         tltf.nothing  # noqa: B018
@@ -65,6 +77,7 @@ def test_unknown_name_is_an_attribute_error():
         "import keras, tltf",
         "import tltf; import tensorflow as tf; import keras",
         "import tensorflow as tf, tltf; tf.keras.layers; import keras",
+        "import tltf.errors, keras",
     ],
 )
 def test_saved_model_loads_after_import_in_any_order(

@@ -12,7 +12,7 @@ import tltf
 from tests.conftest import CLASSES, tiny_pictures
 from tests.exporters.test_savedmodel import ask
 from tltf.core.audit import Audit
-from tltf.core.errors import AuditError
+from tltf.errors import AuditError
 
 
 @pytest.fixture

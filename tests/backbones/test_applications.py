@@ -9,9 +9,9 @@ import pytest
 
 from tltf import backbones
 from tltf.core.backbone import layers_of
-from tltf.core.errors import UnavailableError
 from tltf.core.graph import trace
 from tltf.core.model import TransferModel
+from tltf.errors import UnavailableError
 
 # Written down from the documentation of keras.applications, on purpose not
 # read from the code under test.

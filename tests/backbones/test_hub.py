@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from tltf import backbones
-from tltf.core.errors import UnavailableError
 from tltf.core.model import TransferModel
 from tltf.core.preprocess import LayerPreprocess, TextPreprocess
+from tltf.errors import UnavailableError
 
 _WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "##s"]
 _TINY = {

@@ -8,10 +8,10 @@ from tests.conftest import CLASSES, tiny_pictures
 from tltf.core import audit as audits
 from tltf.core.audit import Audit
 from tltf.core.backbone import Backbone, Block
-from tltf.core.errors import AuditError
 from tltf.core.fit import fit
 from tltf.core.model import TransferModel
 from tltf.core.stage import Stage
+from tltf.errors import AuditError
 
 
 def train(model, optimizer="sgd"):

@@ -5,11 +5,11 @@ import tensorflow as tf
 
 from tests.conftest import CLASSES, tiny_pictures
 from tltf.core import recipes
-from tltf.core.errors import DataError, TrainingError
 from tltf.core.fit import fit
 from tltf.core.recipes import fine_tune, gradual_unfreezing, linear_probe, lp_ft
 from tltf.core.splits import Splits
 from tltf.core.stage import Stage
+from tltf.errors import DataError, TrainingError
 
 
 def weights_by_path(model):

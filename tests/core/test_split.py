@@ -9,6 +9,7 @@ from tltf.core.augment import Augment
 from tltf.core.labels import Labels
 from tltf.core.preprocess import ImagePreprocess
 from tltf.core.split import Split
+from tltf.core.splits import Splits
 
 LABELS = Labels(("a", "b", "c"))
 
@@ -204,3 +205,23 @@ def test_augmentation_never_touches_batches(pictures):
     before = stacked(pictures.batches())
     stacked(pictures.passes(seed=1, augment=Augment.of("strong")))
     np.testing.assert_array_equal(before, stacked(pictures.batches()))
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_order_of_a_stream_does_not_depend_on_the_global_seed(seed):
+    """`Dataset.shuffle` fails on a seed 0, and mixes in any other."""
+    if seed is None:
+        tf.random.set_seed(3)
+    else:
+        keras.utils.set_random_seed(seed)
+    data = tf.data.Dataset.from_tensor_slices(
+        (np.arange(20.0).reshape(20, 1), np.arange(20) % 2)
+    )
+    stream = Splits.from_datasets(data, data, batch_size=20).train
+    passes = stream.passes(seed=0).take(2).as_numpy_iterator()
+    orders = [batch[0][:, 0].tolist() for batch in passes]
+    tf.random.set_seed(99)
+    again = stream.passes(seed=0).take(2).as_numpy_iterator()
+    assert [batch[0][:, 0].tolist() for batch in again] == orders
+    assert orders[0] != orders[1] != sorted(orders[1])
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(20))

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from tltf.core.errors import DataError
 from tltf.core.labels import Labels
 from tltf.core.split import Split
 from tltf.core.splits import Splits, imbalance, stratified
+from tltf.errors import DataError
 
 TEXTS = [f"text {i}" for i in range(20)]
 

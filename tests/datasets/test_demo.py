@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tltf.core.errors import DataError
 from tltf.datasets import cluttered_digits, demo, folder
+from tltf.errors import DataError
 
 
 def test_the_demo_gives_the_drawn_pixels():

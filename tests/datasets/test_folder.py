@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tests.datasets.conftest import encode, pixels
-from tltf.core.errors import DataError
 from tltf.core.preprocess import ImagePreprocess
 from tltf.datasets import folder
+from tltf.errors import DataError
 
 
 def load(path, **options):

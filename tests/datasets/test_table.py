@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.datasets.conftest import encode, pixels
-from tltf.core.errors import DataError
 from tltf.datasets import table
+from tltf.errors import DataError
 
 load_csv = functools.partial(table.load, "csv")
 load_jsonl = functools.partial(table.load, "jsonl")

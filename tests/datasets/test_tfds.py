@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tests.datasets.conftest import pixels
-from tltf.core.errors import DataError, UnavailableError
 from tltf.datasets import tfds, tfds_builder
+from tltf.errors import DataError, UnavailableError
 
 tensorflow_datasets = pytest.importorskip("tensorflow_datasets")
 

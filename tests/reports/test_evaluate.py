@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from tests.conftest import CLASSES, tiny_pictures
 from tltf.core.backbone import Backbone, Block
-from tltf.core.errors import TrainingError
 from tltf.core.labels import Labels
 from tltf.core.model import TransferModel
 from tltf.core.preprocess import ImagePreprocess, LayerPreprocess
 from tltf.core.split import Split
+from tltf.errors import TrainingError
 from tltf.reports.evaluate import evaluate
 
 

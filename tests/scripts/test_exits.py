@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.scripts.conftest import start, train_words
-from tltf.core.errors import (
+from tltf.errors import (
     AuditError,
     DataError,
     TrainingError,

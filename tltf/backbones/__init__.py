@@ -6,7 +6,7 @@ import inspect
 import keras
 
 from tltf.core.backbone import Backbone
-from tltf.core.errors import nearest
+from tltf.errors import nearest
 
 # Source to the module that holds it; a source's module has `load` and, if its
 # names can be listed, `names`. They are imported when they are first named.

@@ -9,9 +9,9 @@ from keras import applications
 
 from tltf.backbones import files
 from tltf.core.backbone import Backbone, Block, layers_of
-from tltf.core.errors import UnavailableError, nearest
 from tltf.core.graph import trace
 from tltf.core.preprocess import ImagePreprocess
+from tltf.errors import UnavailableError, nearest
 
 # ImageNet's mean and standard deviation, RGB, as Keras has them.
 _CAFFE_MEAN = (123.68, 116.779, 103.939)

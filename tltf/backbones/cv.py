@@ -13,8 +13,8 @@ import keras
 from tltf.backbones import files
 from tltf.backbones.own import automatic_blocks
 from tltf.core.backbone import Backbone
-from tltf.core.errors import UnavailableError, nearest
 from tltf.core.preprocess import ImagePreprocess
+from tltf.errors import UnavailableError, nearest
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,8 +4,8 @@ import pathlib
 
 from tltf.backbones import demo_network, files
 from tltf.core.backbone import Backbone, blocks_by_start
-from tltf.core.errors import nearest
 from tltf.core.preprocess import ImagePreprocess
+from tltf.errors import nearest
 
 _FOLDER = pathlib.Path(__file__).parent / "weights"
 _NAMES = ("digits_0_4", "digits_0_4_shuffled")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import h5py
 import keras
 
-from tltf.core.errors import UnavailableError
+from tltf.errors import UnavailableError
 
 _PATIENCE = 10  # Seconds without an answer after which there is no network.
 

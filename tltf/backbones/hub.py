@@ -5,7 +5,7 @@ import os
 
 from tltf.backbones import files
 from tltf.core.backbone import Backbone
-from tltf.core.errors import UnavailableError, nearest
+from tltf.errors import UnavailableError, nearest
 
 _PRETRAINED = ("imagenet", "pretrained")
 

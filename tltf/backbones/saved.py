@@ -5,8 +5,8 @@ import keras
 from tltf.backbones import files, own
 from tltf.backbones.hub_repair import repair
 from tltf.core.backbone import Backbone, layers_of
-from tltf.core.errors import nearest
 from tltf.core.model import TransferModel
+from tltf.errors import nearest
 
 
 def load(

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 import keras
 import numpy as np
 
-from tltf.core.errors import AuditError
 from tltf.core.graph import batch_norms
 from tltf.core.model import TransferModel
 from tltf.core.stage import Stage
+from tltf.errors import AuditError
 
 # The state of random generators moves whenever they are drawn from.
 _RANDOM_STATE = "seed_generator_state"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tltf.core.errors import nearest
 from tltf.core.graph import sublayers
+from tltf.errors import nearest
 
 _NAMED = {
     "none": lambda: [],

@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from tltf.core import recipes
 from tltf.core import strategy as strategies
-from tltf.core.errors import DataError
 from tltf.core.loop import StagedLoop
 from tltf.core.model import TransferModel
 from tltf.core.preprocess import ImagePreprocess
@@ -19,6 +18,7 @@ from tltf.core.run import Run
 from tltf.core.run_folder import RunFolder
 from tltf.core.splits import Splits
 from tltf.core.stage import Stage
+from tltf.errors import DataError
 
 
 def fit(

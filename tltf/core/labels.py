@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tltf.core.errors import nearest
+from tltf.errors import nearest
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import keras
 
 from tltf.core.backbone import Backbone, Block
-from tltf.core.errors import nearest
 from tltf.core.graph import batch_norms, sublayers
 from tltf.core.labels import Labels
+from tltf.errors import nearest
 
 BATCH_NORM_POLICIES = ("frozen", "affine", "train")
 

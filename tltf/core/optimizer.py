@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import keras
 
-from tltf.core.errors import nearest
+from tltf.errors import nearest
 
 # Adam's correction of zero moments divides by 1 - beta ** steps. It counts
 # steps for all variables together; these keep a count for each.

@@ -6,7 +6,8 @@ import keras
 import rich.console
 import rich.progress
 
-_FIGURES = ("loss", "accuracy", "mae", "val_loss", "val_accuracy", "val_mae")
+# What is shown, of training and then of validation.
+_FIGURES = ("loss", "accuracy", "mae")
 
 
 class Progress(keras.callbacks.Callback):
@@ -53,14 +54,9 @@ class Progress(keras.callbacks.Callback):
         """Prints the epoch's line."""
         if self._bar is not None:
             self._bar.remove_task(self._task)
-        shown = [
-            f"{name} {float(logs[name]):.4f}"
-            for name in _FIGURES
-            if name in logs
-        ]
         self._console.print(
-            f"{self._stage:<12} epoch {epoch + 1:>3}/{self._epochs}  "
-            + "  ".join(shown),
+            f"{self._stage[:12]:<12} {epoch + 1:>3}/{self._epochs:<3} "
+            f" train {_figures(logs, '')}   validation {_figures(logs, 'val_')}",
             highlight=False,
             soft_wrap=True,
         )
@@ -75,3 +71,13 @@ class Progress(keras.callbacks.Callback):
             with contextlib.suppress(Exception):
                 self._bar.stop()
             self._bar = None
+
+
+def _figures(logs: dict, prefix: str) -> str:
+    """Writes the figures of one part, within 25 columns."""
+    short = {"accuracy": "acc"}
+    return "  ".join(
+        f"{short.get(name, name)} {float(logs[prefix + name]):.3f}"
+        for name in _FIGURES
+        if prefix + name in logs
+    )

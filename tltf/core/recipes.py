@@ -8,8 +8,8 @@ import dataclasses
 import inspect
 from collections.abc import Sequence
 
-from tltf.core.errors import nearest
 from tltf.core.stage import Stage
+from tltf.errors import nearest
 
 
 def linear_probe(

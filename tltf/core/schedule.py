@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from tltf.core.errors import nearest
+from tltf.errors import nearest
 
 _ops = keras.ops
 

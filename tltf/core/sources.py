@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tltf.core.errors import DataError
+from tltf.errors import DataError
 
 # How many labels are read twice, to see that their order is fixed.
 _READ_TWICE = 512

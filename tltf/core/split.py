@@ -190,11 +190,9 @@ class Split:
 
     def _shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
         if isinstance(self.examples, tf.data.Dataset):
-            return self.examples.shuffle(
-                min(len(self), _buffer(self.examples.element_spec)),
-                seed=seed * 1_000_003 + epoch,
-                reshuffle_each_iteration=False,
-            )
+            spec = self.examples.element_spec
+            size = min(len(self), _buffer(spec))
+            return _shuffle(self.examples, size, seed, epoch)
         everything = tf.nest.map_structure(
             tf.convert_to_tensor, (self.examples, self.targets)
         )
@@ -237,6 +235,28 @@ class Split:
         )
         weight = self.batch_size / tf.cast(real, tf.float32)
         return inputs, targets, tf.where(is_real, weight, 0.0)
+
+
+def _shuffle(
+    dataset: tf.data.Dataset, size: int, seed: int, epoch: tf.Tensor
+) -> tf.data.Dataset:
+    """Shuffles by two seeds, of which the second may be a tensor.
+
+    `Dataset.shuffle` mixes in the global seed, on which an order must not
+    depend, and fails on a tensor where that seed is 0 (TensorFlow 2.21).
+    """
+    components = tf.nest.flatten(dataset.element_spec)
+    shuffled = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(dataset),
+        buffer_size=tf.constant(size, tf.int64),
+        # Two seeds of 0 would mean: at random.
+        seed=tf.constant(seed + 1, tf.int64),
+        seed2=epoch,
+        output_types=[component.dtype for component in components],
+        output_shapes=[component.shape for component in components],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(shuffled, dataset.element_spec)
 
 
 def _parallel(examples: tf.data.Dataset, function: Callable) -> tf.data.Dataset:

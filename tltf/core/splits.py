@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.core import sources
-from tltf.core.errors import DataError
 from tltf.core.labels import Labels
 from tltf.core.split import Split
 from tltf.core.targets import find_labels, to_targets
+from tltf.errors import DataError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from tltf.core.errors import nearest
 from tltf.core.model import BATCH_NORM_POLICIES
 from tltf.core.schedule import SHAPES
+from tltf.errors import nearest
 
 _SPANS = ("stage", "recipe")
 

@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from tltf.core.errors import nearest
+from tltf.errors import nearest
 
 _NAMES = ("auto", "mirrored", "one_device:GPU:0")
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tltf.core.errors import DataError, nearest
 from tltf.core.labels import Labels
+from tltf.errors import DataError, nearest
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from tltf.core.errors import TrainingError
+from tltf.errors import TrainingError
 
 
 class Weights:

@@ -7,7 +7,7 @@ import os
 import typing
 from collections.abc import Callable
 
-from tltf.core.errors import nearest
+from tltf.errors import nearest
 
 if typing.TYPE_CHECKING:
     from tltf.core.splits import Splits

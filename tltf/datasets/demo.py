@@ -5,12 +5,12 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from tltf.core.errors import DataError, nearest
 from tltf.core.labels import Labels
 from tltf.core.preprocess import ImagePreprocess
 from tltf.core.split import Split
 from tltf.core.splits import Splits
 from tltf.datasets import cluttered_digits
+from tltf.errors import DataError, nearest
 
 _NAMES = ("digits",)
 

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator
 
-from tltf.core.errors import DataError
 from tltf.core.preprocess import ImagePreprocess
 from tltf.core.splits import Skipped, Splits
 from tltf.core.targets import natural_order
 from tltf.datasets import inspect
 from tltf.datasets.parts import Part, class_labels, part_of, to_splits
+from tltf.errors import DataError
 
 # What file systems, archives and notebooks leave behind, beside hidden files.
 _JUNK = {

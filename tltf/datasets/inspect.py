@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -158,16 +159,12 @@ def _decode_all(
         .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
         .ignore_errors()
     )
-    good = set()
+    good, logged = set(), time.monotonic()
     for i, _ in decoded.as_numpy_iterator() if unsniffed else ():
         good.add(int(i))
-        logging.log_every_n_seconds(
-            logging.INFO,
-            "Looked at %d of %d pictures.",
-            _LOG_SECONDS,
-            len(good),
-            len(paths),
-        )
+        if time.monotonic() - logged >= _LOG_SECONDS:
+            logged = time.monotonic()
+            logging.info("Looked at %d of %d pictures.", len(good), len(paths))
     for i in set(unsniffed) - good:
         reasons[i] = _reason(paths[i], preprocess)
     return reasons

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from tltf.core.errors import DataError, nearest
 from tltf.core.labels import Labels
 from tltf.core.split import Split
 from tltf.core.targets import natural_order, to_targets
+from tltf.errors import DataError, nearest
 
 # What people call the parts, in lower case.
 _NAMES = {

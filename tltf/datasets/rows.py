@@ -5,8 +5,8 @@ import io
 import json
 import os
 
-from tltf.core.errors import DataError
 from tltf.core.splits import Skipped
+from tltf.errors import DataError
 
 
 def read_csv(path: str, skipped: list[Skipped]) -> tuple[list, list]:

@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Callable
 
-from tltf.core.errors import DataError, nearest
 from tltf.core.labels import Labels
 from tltf.core.preprocess import ImagePreprocess
 from tltf.core.splits import Skipped, Splits
@@ -17,6 +16,7 @@ from tltf.datasets.parts import (
     to_splits,
 )
 from tltf.datasets.rows import place, read_csv, read_jsonl
+from tltf.errors import DataError, nearest
 
 # What people call the columns, the likeliest first, in lower case.
 _GUESSES = {

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.core import sources
-from tltf.core.errors import DataError, nearest
 from tltf.core.labels import Labels
 from tltf.core.preprocess import ImagePreprocess
 from tltf.core.split import Split
@@ -12,6 +11,7 @@ from tltf.core.splits import Splits
 from tltf.core.targets import find_labels, to_targets
 from tltf.datasets import tfds_builder
 from tltf.datasets.parts import part_of
+from tltf.errors import DataError, nearest
 
 
 def load(

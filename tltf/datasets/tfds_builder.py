@@ -5,7 +5,7 @@ import threading
 import urllib.error
 import urllib.request
 
-from tltf.core.errors import DataError, UnavailableError, nearest
+from tltf.errors import DataError, UnavailableError, nearest
 
 # TFDS keeps its own files here, so who cannot reach it is most likely offline.
 # Its own downloads notice that after 204 seconds.

@@ -2,8 +2,8 @@
 
 import pathlib
 
-from tltf.core.errors import nearest
 from tltf.core.model import TransferModel
+from tltf.errors import nearest
 from tltf.exporters import savedmodel
 
 _FORMATS = {"savedmodel": savedmodel.write}

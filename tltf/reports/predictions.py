@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from tltf.core.errors import TrainingError
 from tltf.core.model import TransferModel
 from tltf.core.split import Split
 from tltf.core.splits import Splits
+from tltf.errors import TrainingError
 from tltf.reports.fitting import (
     check_split,
     checked_targets,

@@ -92,7 +92,7 @@ class Report:
         others = list(self.metrics.items())[1:]
         lines = [
             page.headline(dataclasses.asdict(self)),
-            "  ".join(page.figure_text(name, f) for name, f in others),
+            *(page.figure_text(name, figure) for name, figure in others),
             *(row["sentence"] for row in rows if row["differences"]),
             *self.notes,
         ]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from absl import flags
 
-from tltf.core.errors import nearest
+from tltf.errors import nearest
 from tltf.scripts.parsers import TEXT, YES_OR_NO
 
 # Every command has these.

@@ -24,12 +24,14 @@ def run(_) -> Answer:
     quiet.load_tensorflow()
     from tltf import demo
 
-    done = demo.run(
-        FLAGS.model_dir,
-        seeds=FLAGS.seeds,
-        overwrite=bool(FLAGS.overwrite),
-        verbose=FLAGS.verbose,
-    )
+    # Fifteen stages: the bar says enough of them.
+    with quiet.own_lines_only():
+        done = demo.run(
+            FLAGS.model_dir,
+            seeds=FLAGS.seeds,
+            overwrite=bool(FLAGS.overwrite),
+            verbose=FLAGS.verbose,
+        )
     return Answer(
         facts={
             "model_dir": str(done.model_dir),

@@ -6,7 +6,7 @@ import sys
 
 from absl import flags
 
-from tltf.core.errors import DataError
+from tltf.errors import DataError
 from tltf.scripts import arguments, quiet, trained
 from tltf.scripts.command import Answer, Command
 from tltf.scripts.parsers import TEXT, WHOLE, YES_OR_NO

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 
-from tltf.core.errors import DataError, TrainingError, UnavailableError
+from tltf.errors import DataError, TrainingError, UnavailableError
 
 BUG, USAGE, DATA, ENVIRONMENT, TRAINING = 1, 2, 3, 4, 5
 

@@ -4,7 +4,7 @@ import sys
 
 from absl import flags
 
-from tltf.core.errors import nearest
+from tltf.errors import nearest
 from tltf.scripts import quiet
 from tltf.scripts.command import Answer, Command
 from tltf.scripts.tables import table

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from tltf._version import __version__
-from tltf.core.errors import nearest
+from tltf.errors import nearest
 from tltf.scripts import arguments, exits, help_page
 
 # What is typed, which is also the name of the module, and what it does.

@@ -6,7 +6,7 @@ import shlex
 
 from absl import flags
 
-from tltf.core.errors import nearest
+from tltf.errors import nearest
 from tltf.scripts.parsers import TEXT
 
 FLAGS = {

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import stats
 
-from tltf.core.errors import nearest
+from tltf.errors import nearest
 
 MEASURES = ("start", "slope", "end")
 

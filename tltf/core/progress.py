@@ -56,7 +56,7 @@ class Progress(keras.callbacks.Callback):
             self._bar.remove_task(self._task)
         self._console.print(
             f"{self._stage[:12]:<12} {epoch + 1:>3}/{self._epochs:<3} "
-            f" train {_figures(logs, '')}   validation {_figures(logs, 'val_')}",
+            f"train {_figures(logs, '')}  val {_figures(logs, 'val_')}",
             highlight=False,
             soft_wrap=True,
         )

@@ -9,7 +9,7 @@ import numpy as np
 import rich.console
 import rich.progress
 
-from tltf import backbones, datasets
+from tltf import backbones, datasets, records
 from tltf.core import recipes
 from tltf.core.fit import fit
 from tltf.core.model import TransferModel
@@ -17,7 +17,7 @@ from tltf.core.run_folder import RunFolder
 from tltf.core.splits import Splits
 from tltf.core.stage import Stage
 from tltf.exporters import export
-from tltf.flow import measure, write_facts
+from tltf.flow import measure
 from tltf.reports import plots
 from tltf.reports.report import Report
 from tltf.transferability import curves
@@ -113,7 +113,7 @@ def run(
         # No best.keras: it would be the best on the test digits.
         folder.write_history(kept[2].rows)
         folder.save_model(kept[0], "last.keras")
-        write_facts(folder, kept[1])
+        records.write_facts(folder, kept[1])
         folder.write_text("settings.yaml", f"# tltf demo --seeds={seeds}\n")
         export(kept[0], folder.path / "export" / "1", overwrite=True)
     return Demo(report, folder.path, page, rows)

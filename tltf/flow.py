@@ -2,18 +2,12 @@
 
 import dataclasses
 import pathlib
-import platform
-import sys
-import time
 from collections.abc import Mapping, Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
-import yaml
 
-from tltf import backbones, datasets
-from tltf._version import __version__
+from tltf import backbones, datasets, records
 from tltf.core import recipes
 from tltf.core.backbone import Backbone
 from tltf.core.fit import fit
@@ -111,10 +105,10 @@ def transfer(
     with folder.status():
         keras.utils.set_random_seed(seed)
         model, splits = _model_and_splits(data, backbone, options, head, seed)
-        write_facts(folder, splits)
+        records.write_facts(folder, splits)
         folder.write_text(
             "settings.yaml",
-            _settings(
+            records.settings(
                 data, backbone, splits, recipe, options, head, strategy, seed
             ),
         )
@@ -223,47 +217,7 @@ def measure(
         report,
         curves={"history": run.history, "boundaries": run.boundaries},
         notes=[*report.notes, *notes],
-        facts={**report.facts, **_facts(model, splits, run)},
-    )
-
-
-def write_facts(folder: RunFolder, splits: Splits) -> None:
-    """Writes what a run rests on: environment, labels, which example where.
-
-    Args:
-        folder: The run folder.
-        splits: The data.
-    """
-    folder.write_json(
-        "environment.json",
-        {
-            "tltf": __version__,
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-            "system": f"{platform.system()} {platform.machine()}",
-            "devices": [d.name for d in tf.config.list_logical_devices()],
-            "precision": keras.config.dtype_policy().name,
-            "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        },
-    )
-    folder.write_json("labels.json", splits.labels.get_config())
-    folder.write_json(
-        "split.json",
-        {
-            "source": splits.source,
-            "notes": splits.notes,
-            "skipped": [dataclasses.asdict(s) for s in splits.skipped],
-            "sizes": {name: len(part) for name, part in splits.parts.items()},
-            "counts": {n: p.class_counts for n, p in splits.parts.items()},
-            "examples": {
-                name: list(part.names)
-                for name, part in splits.parts.items()
-                if part.names is not None
-            },
-        },
+        facts={**report.facts, **records.facts(model, splits, run)},
     )
 
 
@@ -287,57 +241,3 @@ def _backbone(backbone, **options) -> Backbone:
     if "weights" in options:
         given["weights"] = options["weights"]
     return backbones.load(backbone, **given)
-
-
-def _settings(
-    data, backbone, splits, recipe, options, head, strategy, seed
-) -> str:
-    """What `tltf train --config_file` repeats the run from."""
-    plain = {
-        "data": data if isinstance(data, str) else data.source,
-        "backbone": (
-            backbone
-            if isinstance(backbone, str)
-            else getattr(backbone, "name", "own")
-        ),
-        **options["data"],
-        **options["backbone"],
-        "batch_size": splits.train.batch_size,
-        "recipe": recipe if isinstance(recipe, str) else "stages",
-        **(
-            recipes.resolved(recipe, **options["recipe"])
-            if isinstance(recipe, str)
-            else {}
-        ),
-        "head": head,
-        "strategy": strategy if isinstance(strategy, str) else "own",
-        "seed": seed,
-    }
-    if plain.get("weights", "") is None:
-        plain["weights"] = "none"
-    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
-    if not isinstance(recipe, str):
-        stages = [stage.to_dict() for stage in recipes.of(recipe)]
-        listed = yaml.safe_dump({"stages": stages}, sort_keys=False)
-        text += "".join(f"# {line}\n" for line in listed.splitlines())
-    return text
-
-
-def _facts(model: TransferModel, splits: Splits, run: Run) -> dict:
-    sizes = ", ".join(f"{len(p)} {name}" for name, p in splits.parts.items())
-    return {
-        "data": f"{splits.source} ({sizes})",
-        "backbone": model.origin["backbone"],
-        "weights": model.origin["weights"] or "random",
-        "recipe": " → ".join(
-            f"{r.stage.name} ({r.epochs} epochs at {r.stage.learning_rate:g})"
-            for r in run.stages
-        ),
-        "seed": run.seed,
-        "training seconds": round(sum(r.seconds for r in run.stages), 1),
-        "audit": "; ".join(
-            f"{r.stage.name}: {r.learned} variables learned, {r.still} proved"
-            " still"
-            for r in run.stages
-        ),
-    }

@@ -2,11 +2,11 @@
 
 import keras
 
-from tltf.backbones.hub_repair import repair
 from tltf.backbones.hub_texts import numbered_blocks
 from tltf.backbones.own import automatic_blocks
 from tltf.core.graph import with_front
 from tltf.core.preprocess import ImagePreprocess
+from tltf.core.repair import repair
 
 
 def convert(

@@ -5,9 +5,9 @@ import re
 import keras
 from keras import ops
 
-from tltf.backbones.hub_repair import repair
 from tltf.core.backbone import Block, layers_of
 from tltf.core.preprocess import LayerPreprocess, TextPreprocess
+from tltf.core.repair import repair
 from tltf.core.wordpiece import WordPiece
 
 

@@ -3,9 +3,9 @@
 import keras
 
 from tltf.backbones import files, own
-from tltf.backbones.hub_repair import repair
 from tltf.core.backbone import Backbone, layers_of
 from tltf.core.model import TransferModel
+from tltf.core.repair import repair
 from tltf.errors import nearest
 
 

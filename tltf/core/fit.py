@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tltf.core import recipes
+from tltf.core import plan, recipes
 from tltf.core import strategy as strategies
+from tltf.core.augment import Augment
 from tltf.core.loop import StagedLoop
 from tltf.core.model import TransferModel
+from tltf.core.optimizer import make_optimizer
 from tltf.core.preprocess import ImagePreprocess
 from tltf.core.run import Run
 from tltf.core.run_folder import RunFolder
@@ -79,6 +81,8 @@ def _check(model, splits, stages, strategy) -> None:
     """Finds what does not fit together before anything is trained."""
     for stage in stages:
         model.unfrozen(stage.unfreeze)
+        Augment.of(stage.augment)
+        make_optimizer(stage.optimizer, stage.learning_rate)
     if splits.labels.kind != model.labels.kind:
         raise ValueError(
             f"The model predicts {model.labels.kind} labels, the data have"
@@ -90,6 +94,8 @@ def _check(model, splits, stages, strategy) -> None:
             f"The model's classes are {model.classes}, the data's"
             f" {splits.classes}. Make the model with `classes=splits.classes`."
         )
+    for stage in stages:
+        plan.class_weights(splits, stage)
     replicas = strategy.num_replicas_in_sync
     if splits.train.batch_size % replicas:
         raise ValueError(

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tltf.core import plan
 from tltf.core.audit import Audit
 from tltf.core.augment import Augment
 from tltf.core.graph import batch_norms
@@ -16,7 +17,6 @@ from tltf.core.objective import Supervised
 from tltf.core.optimizer import carry_over, make_optimizer
 from tltf.core.progress import Progress
 from tltf.core.run import Run, StageResult
-from tltf.core.schedule import Schedule
 from tltf.core.stage import Stage
 from tltf.core.watch import Recorder, Relay, Watch
 
@@ -83,8 +83,12 @@ class StagedLoop:
         self._model.unfreeze(stage.unfreeze, stage.batch_norm)
         self._synchronize_norms(stage)
         audit = Audit(self._model, stage)
-        objective = Supervised(self._model, stage, self._class_weights(stage))
-        schedule = self._schedule(number)
+        objective = Supervised(
+            self._model, stage, plan.class_weights(self._splits, stage)
+        )
+        schedule = plan.schedule(
+            self._stages, number, self._splits.train, self._step
+        )
         carried = self._compile(objective, stage, schedule, audit)
         audit.check_plan(objective.trainable_variables)
         moving = [
@@ -139,7 +143,9 @@ class StagedLoop:
         for path in audit.expectation.learns:
             self._first_steps.setdefault(path, step)
         optimizer.set_variables(
-            self._multipliers(stage), self._first_steps, stage.weight_decay
+            plan.multipliers(self._model, stage),
+            self._first_steps,
+            stage.weight_decay,
         )
         optimizer.build(objective.trainable_variables)
         carried = carry_over(self._optimizer, optimizer)
@@ -157,7 +163,7 @@ class StagedLoop:
             Recorder(stage.name, schedule, self._history, self._record),
             relay,
         ]
-        steps = self._steps_of(stage)
+        steps = plan.steps(stage, train)
         progress = Progress(stage.name, everything, steps)
         if self._verbose:
             callbacks.append(progress)
@@ -170,7 +176,7 @@ class StagedLoop:
                         first_epoch=first_epoch,
                         augment=Augment.of(stage.augment),
                         pad=self._pad,
-                        whole=_learns_from_batch(stage),
+                        whole=plan.learns_from_batch(stage),
                     ),
                     steps_per_epoch=steps,
                     initial_epoch=first_epoch,
@@ -189,41 +195,6 @@ class StagedLoop:
         if self._optimizer is None:
             return 0
         return int(self._optimizer.iterations.numpy())
-
-    def _schedule(self, number: int) -> Schedule:
-        """The rate of a stage; stages that span the recipe share one."""
-        stage = self._stages[number]
-        first, last = number, number
-        if stage.span == "recipe":
-            spans = [s.span == "recipe" for s in self._stages]
-            while first > 0 and spans[first - 1]:
-                first -= 1
-            while last + 1 < len(spans) and spans[last + 1]:
-                last += 1
-        spanned = [
-            s.epochs * self._steps_of(s) for s in self._stages[first : last + 1]
-        ]
-        return Schedule(
-            stage.learning_rate,
-            sum(spanned),
-            stage.schedule,
-            stage.warmup,
-            self._step - sum(spanned[: number - first]),
-        )
-
-    def _steps_of(self, stage: Stage) -> int:
-        return self._splits.train.steps_of(_learns_from_batch(stage))
-
-    def _multipliers(self, stage: Stage) -> dict[str, float]:
-        """Each variable's multiple of the rate, from the depth of its block."""
-        blocks = self._model.learnable()
-        names = [block.name for block in self._model.blocks]
-        return {
-            variable.path: stage.discriminative
-            ** -max(len(names) - 2 - names.index(name), 0)
-            for name, variables in blocks.items()
-            for variable in variables
-        }
 
     def _notes(self, stage: Stage, audit: Audit) -> tuple[str, ...]:
         """Says what a user may not expect."""
@@ -244,29 +215,6 @@ class StagedLoop:
                 " batch_norm='train'."
             )
         return tuple(notes)
-
-    def _class_weights(self, stage: Stage) -> tuple[float, ...] | None:
-        """A weight for each class, of mean one over the examples."""
-        wanted = stage.class_weights
-        if wanted is None:
-            return None
-        if not self._splits.labels.are_classes:
-            raise ValueError(
-                "`class_weights` needs one class an example; these labels are"
-                f" {self._splits.labels.kind}."
-            )
-        classes = self._splits.classes
-        if wanted == "balanced":
-            counts = np.array(list(self._splits.train.class_counts.values()))
-            weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
-            return tuple(map(float, weights))
-        unknown = sorted(set(wanted) ^ set(classes))
-        if unknown:
-            raise ValueError(
-                "`class_weights` must have a weight for each of"
-                f" {classes}, no more and no less. Not so: {unknown}"
-            )
-        return tuple(float(wanted[name]) for name in classes)
 
     def _synchronize_norms(self, stage: Stage) -> None:
         """Where statistics train on several replicas, they are one."""
@@ -312,15 +260,6 @@ def _remembered(dataset: tf.data.Dataset) -> tf.data.Dataset:
     rows = 0 if first is None else len(tf.nest.flatten(first)[0])
     total = sum(sizes) * rows * int(dataset.cardinality())
     return dataset.cache() if 0 < total <= _REMEMBERED_BYTES else dataset
-
-
-def _learns_from_batch(stage: Stage) -> bool:
-    """Whether a stage's batches must be whole.
-
-    Statistics of a partial batch are poor, and one that was filled up for
-    several replicas would teach them its filling.
-    """
-    return stage.batch_norm == "train"
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import keras
 from tltf.core.backbone import Backbone, Block
 from tltf.core.graph import batch_norms, sublayers
 from tltf.core.labels import Labels
+from tltf.core.repair import repair
 from tltf.errors import nearest
 
 BATCH_NORM_POLICIES = ("frozen", "affine", "train")
@@ -70,6 +71,7 @@ class TransferModel(keras.Model):
 
     def _assemble(self, graph, *, blocks, labels, preprocess, origin):
         super().__init__(graph.input, graph.output, name="transfer_model")
+        repair(self.layers, origin["backbone"])
         self.blocks = tuple(blocks)
         self.labels = labels
         self.preprocess = preprocess

@@ -288,6 +288,11 @@ def _check_file(backbone, pixels, tmp_path):
             saved.model(pixels), backbone.model(pixels), atol=1e-6
         )
         model = TransferModel(saved, 3)
+    answers = model(pixels)
+    for _ in range(2):  # Also by Keras alone.
+        model.save(path)
+        model = keras.models.load_model(path)
+        np.testing.assert_allclose(model(pixels), answers, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from tltf.errors import DataError
 def fit(
     model: TransferModel,
     splits: Splits,
-    *,
     recipe: str | Stage | Sequence[Stage] = "lp_ft",
+    *,
     strategy: str | tf.distribute.Strategy | None = "auto",
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),

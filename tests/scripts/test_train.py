@@ -50,9 +50,10 @@ def test_the_last_line_says_where_and_what_next(tltf, tmp_path):
     lines = out.splitlines()
     assert code == 0
     assert [line.split()[:3] for line in lines[:2]] == [
-        ["head", "epoch", "1/2"],
-        ["head", "epoch", "2/2"],
+        ["head", "1/2", "train"],
+        ["head", "2/2", "train"],
     ]
+    assert max(map(len, lines[:2])) <= 80
     assert lines[-1] == (
         f"Report: {tmp_path}/run/report.html. Next: tltf predict"
         f" --model_dir={tmp_path}/run picture.jpg"

@@ -307,3 +307,57 @@ def test_recipe_names_and_their_options():
         recipes.of("linear_probe", epoch=7)
     with pytest.raises(TypeError, match="Stage"):
         recipes.of([1])
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss"])
+def test_keras_callbacks_find_what_they_monitor(
+    make_model, splits, monitor, tmp_path
+):
+    model = make_model()
+    callbacks = [
+        keras.callbacks.EarlyStopping(monitor, patience=3),
+        keras.callbacks.ModelCheckpoint(
+            str(tmp_path / "best.keras"), monitor=monitor, save_best_only=True
+        ),
+    ]
+    fit(model, splits, recipe=Stage(epochs=2), callbacks=callbacks)
+    assert (tmp_path / "best.keras").exists()
+    assert model.metrics == []
+
+
+def test_callbacks_may_set_a_constant_rate(make_model, splits):
+    halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        "loss", factor=0.1, patience=1, min_delta=10.0, mode="min"
+    )
+    run = fit(make_model(), splits, recipe=Stage(epochs=3), callbacks=[halve])
+    np.testing.assert_allclose(
+        run.history["learning_rate"], [5e-4, 2.5e-4, 1.25e-4], rtol=1e-5
+    )
+    run = fit(make_model(), splits, recipe=Stage(epochs=3), callbacks=[plateau])
+    assert run.history["learning_rate"][-1] < 1e-3
+    with pytest.raises(ValueError, match="LearningRateScheduler sets"):
+        fit(
+            make_model(),
+            splits,
+            recipe=Stage(epochs=3, schedule="cosine"),
+            callbacks=[halve],
+        )
+
+
+@pytest.mark.parametrize("optimizer", ["adafactor", keras.optimizers.Adam])
+def test_other_optimizers_go_on_over_stages(make_model, splits, optimizer):
+    if not isinstance(optimizer, str):
+        optimizer = optimizer(gradient_accumulation_steps=2)
+    recipe = [
+        Stage(0, 2, optimizer=optimizer),
+        Stage(1, 2, optimizer=optimizer),
+    ]
+    run = fit(make_model(), splits, recipe=recipe)
+    assert len(run.epoch) == 4
+
+
+def test_texts_are_refused_by_a_model_of_pictures(make_model):
+    texts = Splits.from_arrays((["good"] * 9, [0, 1, 2] * 3), classes=CLASSES)
+    with pytest.raises(ValueError, match=r"are texts.*takes pictures"):
+        fit(make_model(), texts)

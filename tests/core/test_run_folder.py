@@ -50,3 +50,11 @@ def test_a_finished_run_is_kept_unless_asked(tmp_path):
         RunFolder(tmp_path).claim()
     RunFolder(tmp_path).claim(overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["my notes.txt"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_folder_that_no_run_made_is_left_alone(tmp_path, overwrite):
+    (tmp_path / "report.html").write_text("precious")
+    with pytest.raises(FileExistsError, match="no run has left"):
+        RunFolder(tmp_path).claim(overwrite)
+    assert (tmp_path / "report.html").read_text() == "precious"

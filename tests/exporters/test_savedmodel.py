@@ -125,3 +125,18 @@ def test_errors_teach(make_model, tmp_path):
     model.preprocess = None
     with pytest.raises(ValueError, match="raw"):
         export(model, tmp_path / "1")
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_folder_with_anything_else_is_never_replaced(
+    make_model, tmp_path, overwrite
+):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match=r"thesis\.txt"):
+        export(make_model(), folder, overwrite=overwrite)
+    export(make_model(), tmp_path / "1")
+    (tmp_path / "1" / "note.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match=r"note\.txt"):
+        export(make_model(), tmp_path / "1", overwrite=overwrite)

@@ -23,7 +23,7 @@ def load(
     blocks: dict[str, str] | None = None,
     image_size: tuple[int, int] | None = None,
     name: str | None = None,
-    weights: str | None = None,
+    weights: str | None = "own",
 ) -> Backbone:
     """Makes a backbone of a functional or sequential model without its top.
 
@@ -50,6 +50,7 @@ def load(
             f" {len(keras.tree.flatten(output))}. Give"
             " `keras.Model(model.input, one_of_them)`."
         )
+    _check_has_no_top(model)
     made = _given_blocks(model, blocks) if blocks else automatic_blocks(model)
     return Backbone(
         model,
@@ -234,3 +235,16 @@ def _label(model, part):
 def _is_automatic(layer):
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(layer).__name__)
     return re.match(rf"{snake.lower()}(_\d+)?$", layer.name) is not None
+
+
+def _check_has_no_top(model):
+    """A softmax or sigmoid at the end is a classifier, no backbone."""
+    last = model.layers[-1]
+    activation = getattr(last, "activation", None)
+    name = getattr(activation, "__name__", "")
+    if len(model.output.shape) == 2 and name in ("softmax", "sigmoid"):
+        raise ValueError(
+            f"{model.name!r} ends in '{last.name}' with a {name}: that is a"
+            " classifier with its top. Give what lies below it:"
+            " keras.Model(model.input, model.layers[-2].output)."
+        )

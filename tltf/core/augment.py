@@ -58,7 +58,14 @@ class Augment:
             augment = _NAMED[augment]()
         elif isinstance(augment, keras.layers.Layer):
             augment = [augment]
-        return cls(augment) if augment else None
+        layers = augment if isinstance(augment, Sequence) else [augment]
+        strangers = [x for x in layers if not isinstance(x, keras.layers.Layer)]
+        if strangers:
+            raise TypeError(
+                f"`augment` must be one of {list(_NAMED)} or Keras layers."
+                f" Received: {strangers[0]!r}"
+            )
+        return cls(layers) if layers else None
 
     def __call__(self, images, targets, seed: int, step: tf.Tensor):
         """Changes one batch.

@@ -13,7 +13,7 @@ from tltf.core import plan, recipes
 from tltf.core import strategy as strategies
 from tltf.core.augment import Augment
 from tltf.core.loop import StagedLoop
-from tltf.core.model import TransferModel
+from tltf.core.model import TransferModel, check_kinds
 from tltf.core.optimizer import make_optimizer
 from tltf.core.preprocess import ImagePreprocess
 from tltf.core.run import Run
@@ -69,6 +69,7 @@ def fit(
     stages = recipes.of(recipe)
     strategy = strategies.resolve(strategy)
     _check(model, splits, stages, strategy)
+    _check_callbacks(callbacks, stages)
     folder = None if model_dir is None else RunFolder(model_dir)
     with _in_scope(model, strategy) as working:
         loop = StagedLoop(
@@ -106,9 +107,26 @@ def _check(model, splits, stages, strategy) -> None:
     _check_pixels(model, splits)
 
 
+def _check_callbacks(callbacks, stages) -> None:
+    """A callback cannot set a rate that a schedule sets."""
+    setters = (
+        keras.callbacks.LearningRateScheduler,
+        keras.callbacks.ReduceLROnPlateau,
+    )
+    named = [type(c).__name__ for c in callbacks if isinstance(c, setters)]
+    moving = [s for s in stages if s.schedule != "constant" or s.warmup]
+    if named and moving:
+        raise ValueError(
+            f"{named[0]} sets the learning rate, which in stage"
+            f" '{moving[0].name}' follows schedule={moving[0].schedule!r} and"
+            f" warmup={moving[0].warmup}. Use one or the other."
+        )
+
+
 def _agree_on_preprocess(model, splits) -> None:
     """The model is served with the preprocessing it was trained with."""
     ours, theirs = model.preprocess, splits.train.preprocess
+    check_kinds(model, splits.train)
     if theirs is None or ours == theirs:
         return
     sizes = [getattr(p, "image_size", None) for p in (ours, theirs)]

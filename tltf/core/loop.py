@@ -59,6 +59,13 @@ class StagedLoop:
         users = keras.callbacks.CallbackList(
             list(callbacks), model=self._model, add_history=False
         )
+        users.set_params(
+            {
+                "epochs": sum(stage.epochs for stage in self._stages),
+                "steps": self._splits.train.steps,
+                "verbose": 0,
+            }
+        )
         self._model.stop_training = False
         results = []
         users.on_train_begin()
@@ -66,10 +73,12 @@ class StagedLoop:
             for number, stage in enumerate(self._stages):
                 results.append(self._run_stage(number, stage, users))
                 if self._model.stop_training:
+                    self._say_what_did_not_run(number, stage)
                     break
         finally:
             self._save_last()
             users.on_train_end()
+            self._model.train_as(None)
         return Run(
             self._model,
             self._history,
@@ -77,6 +86,16 @@ class StagedLoop:
             self._seed,
             tuple(self._rows),
         )
+
+    def _say_what_did_not_run(self, number: int, stage: Stage) -> None:
+        left = [f"'{other.name}'" for other in self._stages[number + 1 :]]
+        if left:
+            logging.warning(
+                "A callback stopped training in stage '%s'; %s did not run."
+                " Stage(patience=...) stops one stage alone.",
+                stage.name,
+                ", ".join(left),
+            )
 
     def _run_stage(self, number: int, stage: Stage, users) -> StageResult:
         started, first_epoch = time.perf_counter(), len(self._rows)
@@ -90,6 +109,7 @@ class StagedLoop:
             self._stages, number, self._splits.train, self._step
         )
         carried = self._compile(objective, stage, schedule, audit)
+        self._model.train_as(objective)
         audit.check_plan(objective.trainable_variables)
         moving = [
             v
@@ -138,7 +158,7 @@ class StagedLoop:
 
     def _compile(self, objective, stage, schedule, audit) -> int:
         """Compiles with an optimizer that goes on where the last one was."""
-        optimizer = make_optimizer(stage.optimizer, schedule)
+        optimizer = make_optimizer(stage.optimizer, plan.rate(schedule))
         step = self._step
         for path in audit.expectation.learns:
             self._first_steps.setdefault(path, step)

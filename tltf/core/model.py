@@ -9,10 +9,15 @@ from tltf.core.backbone import Backbone, Block
 from tltf.core.graph import batch_norms, sublayers
 from tltf.core.labels import Labels
 from tltf.core.repair import repair
+from tltf.core.split import Split
 from tltf.errors import nearest
 
 BATCH_NORM_POLICIES = ("frozen", "affine", "train")
 
+_FOR_KIND = {
+    "image": "applications:ResNet50",
+    "text": "hub:bert_base_en_uncased",
+}
 _HEADS = ("linear", "mlp", "concat_pool")
 
 
@@ -76,6 +81,20 @@ class TransferModel(keras.Model):
         self.labels = labels
         self.preprocess = preprocess
         self.origin = origin
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Its own metrics; while `tltf.fit` runs, those of the stage.
+
+        Keras' callbacks look here to learn whether more is better.
+        """
+        own, trained_as = super().metrics, self.__dict__.get("_trained_as")
+        return own if own or trained_as is None else trained_as.metrics
+
+    def train_as(self, objective: keras.Model | None) -> None:
+        """Sets the model that trains its layers, None when that is over."""
+        # Past Keras' tracking: it is no part of this model.
+        object.__setattr__(self, "_trained_as", objective)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -202,6 +221,23 @@ class TransferModel(keras.Model):
             origin=config["origin"],
         )
         return model
+
+
+def check_kinds(model: TransferModel, split: Split) -> None:
+    """Says so where texts meet a model of pictures, or the other way.
+
+    Raises:
+        ValueError: They do not go together.
+    """
+    names = {"image": "pictures", "text": "texts"}
+    takes = getattr(model.preprocess, "kind", None)
+    if takes and split.kind and takes != split.kind:
+        raise ValueError(
+            f"The data are {names[split.kind]}, but"
+            f" {model.origin['backbone']} takes {names[takes]}. Choose a"
+            f" backbone for {names[split.kind]}, such as"
+            f" {_FOR_KIND[split.kind]}."
+        )
 
 
 def _learnable(layer):

@@ -116,17 +116,33 @@ def carry_over(
     """
     if old is None:
         return 0
-    slots = {slot.path: slot for slot in old.variables}
-    skipped = {old.iterations.path, _rate_path(old)}
-    new.iterations.assign(old.iterations)
+    theirs, ours = _by_path(old), _by_path(new)
+    count = next(path for path in theirs if path.endswith("/iteration"))
+    ours.pop(count).assign(theirs.pop(count))
     carried = [
-        slot
-        for slot in new.variables
-        if slot.path in slots and slot.path not in skipped
+        path
+        for path in ours
+        if path in theirs
+        and not path.endswith("/learning_rate")
+        and ours[path].shape == theirs[path].shape
     ]
-    for slot in carried:
-        slot.assign(slots[slot.path])
+    for path in carried:
+        ours[path].assign(theirs[path])
     return len(carried)
+
+
+def _by_path(optimizer) -> dict[str, keras.Variable]:
+    """The optimizer's variables whose path is theirs alone.
+
+    Adafactor's slots share the paths of others (Keras 3.15); which belongs to
+    which variable cannot be told, so they begin anew.
+    """
+    paths = [variable.path for variable in optimizer.variables]
+    return {
+        variable.path: variable
+        for variable in optimizer.variables
+        if paths.count(variable.path) == 1
+    }
 
 
 @functools.cache
@@ -151,8 +167,3 @@ def _per_variable(base: type) -> type:
         return base
     made = type(f"Staged{base.__name__}", (_PerVariable, base), {})
     return keras.saving.register_keras_serializable("tltf")(made)
-
-
-def _rate_path(optimizer) -> str:
-    rate = optimizer.learning_rate
-    return getattr(rate, "path", "")

@@ -55,6 +55,12 @@ def schedule(
     )
 
 
+def rate(schedule: Schedule) -> float | Schedule:
+    """Returns a number for a constant rate, so that callbacks can set it."""
+    is_constant = schedule.shape == "constant" and not schedule.warmup
+    return float(schedule.peak) if is_constant else schedule
+
+
 def multipliers(model: TransferModel, stage: Stage) -> dict[str, float]:
     """Returns each variable's multiple of the rate, by the depth of its block.
 

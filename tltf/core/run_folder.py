@@ -46,8 +46,15 @@ class RunFolder:
 
         Raises:
             FileExistsError: A finished run is in it, and `overwrite` is not
-                set.
+                set; or files that no run has left, whatever is set.
         """
+        is_run = (self.path / "status.json").exists()
+        others = [path.name for path in self.path.iterdir()]
+        if others and not is_run:
+            raise FileExistsError(
+                f"{self.path} holds files that no run has left, such as"
+                f" '{min(others)}'. Name a folder that is empty or new."
+            )
         if self.is_finished and not overwrite:
             raise FileExistsError(
                 f"{self.path} holds a finished run. Name another folder, or"

@@ -183,6 +183,19 @@ class Split:
         counted = tf.data.experimental.assert_cardinality(self.steps)
         return passes.take(self.steps).apply(counted)
 
+    @property
+    def kind(self) -> str | None:
+        """`"image"` or `"text"` where that is known."""
+        if self.preprocess is not None:
+            return self.preprocess.kind
+        if self.is_files:
+            return "image"
+        # A stream of strings may be of either.
+        is_text = isinstance(self.examples, np.ndarray) and isinstance(
+            self.examples.flat[0], str
+        )
+        return "text" if is_text else None
+
     def _in_order(self) -> tf.data.Dataset:
         if isinstance(self.examples, tf.data.Dataset):
             return self.examples

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
+from tltf.core import plan
 from tltf.errors import TrainingError
 
 
@@ -192,9 +193,15 @@ class Recorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Appends the epoch."""
         figures = {name: float(value) for name, value in logs.items()}
-        last_step = self.model.optimizer.iterations - 1
-        figures["learning_rate"] = float(self._schedule(last_step))
+        figures["learning_rate"] = self._rate()
         figures["seconds"] = time.perf_counter() - self._started
         for name, value in figures.items():
             self._history.setdefault(name, []).append(value)
         self._record({"epoch": epoch + 1, "stage": self._stage} | figures)
+
+    def _rate(self) -> float:
+        """The rate of the epoch's last step, which a callback may have set."""
+        optimizer = self.model.optimizer
+        if isinstance(plan.rate(self._schedule), float):
+            return float(optimizer.learning_rate)
+        return float(self._schedule(optimizer.iterations - 1))

@@ -23,8 +23,8 @@ def export(
         folder: Is made. TensorFlow Serving wants a number as its last part:
             `serving/flowers/1`.
         format: `"savedmodel"`.
-        overwrite: Whether a folder that is there is replaced. It is, only
-            once the new one is whole.
+        overwrite: Whether an export that is there is replaced, once the new
+            one is whole. A folder with anything else in it never is.
 
     Returns:
         The folder.
@@ -42,10 +42,36 @@ def export(
             f" Received: {format!r}.{nearest(format, _FORMATS)}"
         )
     folder = pathlib.Path(folder)
-    if folder.exists() and not overwrite:
+    _check_free(folder, overwrite)
+    _FORMATS[format](model, folder)
+    return folder
+
+
+# What an export consists of. It is replaced whole, so it must be all there is.
+_OWN_FILES = {
+    "assets",
+    "fingerprint.pb",
+    "keras_metadata.pb",
+    "saved_model.pb",
+    "variables",
+}
+
+
+def _check_free(folder: pathlib.Path, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    inside = (
+        {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
+    )
+    strangers = sorted(inside - _OWN_FILES)
+    if strangers:
+        raise FileExistsError(
+            f"{folder} holds what is no export, such as"
+            f" '{strangers[0] or folder.name}', and is not replaced. Name"
+            " another folder."
+        )
+    if inside and not overwrite:
         raise FileExistsError(
             f"{folder} is there already. Name another folder, or set"
             " `overwrite`."
         )
-    _FORMATS[format](model, folder)
-    return folder

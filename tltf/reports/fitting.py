@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.core.labels import Labels
-from tltf.core.model import TransferModel
+from tltf.core.model import TransferModel, check_kinds
 from tltf.core.split import Split
 
 
@@ -19,6 +19,7 @@ def check_split(model: TransferModel, split: Split) -> None:
             "The data and the model must have the same classes in the same"
             f" order. Received: {split.labels} and {model.labels}"
         )
+    check_kinds(model, split)
     own, models = split.preprocess, model.preprocess
     if own is not None and models is not None and own != models:
         raise ValueError(

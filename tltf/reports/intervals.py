@@ -19,7 +19,8 @@ def bootstrap(
     Examples are drawn with replacement, as many as there are, and the
     figures computed anew; the interval is between the (1 - level)/2 and
     (1 + level)/2 quantiles. Resamples for which a figure is not defined (NaN,
-    such as an AUC of one class) are left out for that figure.
+    such as an AUC of one class) are left out for that figure. The interval is
+    widened to hold the figure of the examples as they are.
 
     Args:
         function: Called with resampled arrays, returns a number or an array
@@ -54,7 +55,12 @@ def bootstrap(
     figures = np.where(enough, figures, 0.0)
     ends = np.nanquantile(figures, [(1 - level) / 2, (1 + level) / 2], axis=0)
     low, high = np.where(enough, ends, np.nan)
-    return low, high
+    # Figures by rank rise when examples are drawn twice; an interval must not
+    # leave out the figure that it is of.
+    figure = np.asarray(function(*arrays), "float64")
+    return np.fmin(low, np.where(enough, figure, np.nan)), np.fmax(
+        high, np.where(enough, figure, np.nan)
+    )
 
 
 def wilson(right: int, size: int, level: float = 0.95) -> tuple[float, float]:

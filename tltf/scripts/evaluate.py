@@ -17,7 +17,8 @@ _PARTS = ("test", "validation", "train", "all")
 _OWN = {
     "split": (
         "Which part to measure on: test, validation, train or all. Left out:"
-        " test, or validation where there is no test part.",
+        " test; where there is none, validation of the run's own data, and"
+        " all of others.",
         flags.EnumParser(_PARTS),
     ),
     "output_dir": (
@@ -36,7 +37,7 @@ for _table in (trained.FLAGS, _DATA_ONLY, _OWN, DATA):
 def run(_) -> Answer:
     """Measures, and writes a report."""
     path = trained.find(FLAGS)
-    source, options = _data()
+    source, options, is_own = _data()
     folder = _output_dir(path)
     quiet.load_tensorflow()
     from tltf import datasets
@@ -50,7 +51,7 @@ def run(_) -> Answer:
             "resize": preprocess.resize,
         }
     splits = datasets.load(source, **options)
-    name, split = _part(splits)
+    name, split = _part(splits, is_own)
     report = evaluate(
         model, _renumbered(split, model.labels), seed=FLAGS.seed or 0
     )
@@ -75,22 +76,26 @@ def run(_) -> Answer:
     )
 
 
-def _data() -> tuple[str, dict]:
-    """Returns the data and how to load them; by default those of the run."""
+def _data() -> tuple[str, dict, bool]:
+    """Returns the data, how to load them, and whether they are the run's.
+
+    The run's own data are split as the run split them: by another seed, what
+    it was trained on would be measured.
+    """
     given = arguments.given(FLAGS, ("seed", *DATA))
-    if FLAGS.data:
-        return FLAGS.data, given
     settings = {}
     if FLAGS.model_dir:
         path = pathlib.Path(FLAGS.model_dir, "settings.yaml")
         settings = arguments.read_settings(path) if path.exists() else {}
+    if FLAGS.data and FLAGS.data != settings.get("data"):
+        return FLAGS.data, given, False
     if ":" not in str(settings.get("data", "")):
         raise ValueError(
             "`--data` is missing: what to measure on, such as"
             " --data=folder:flowers/."
         )
     own = {n: settings[n] for n in ("seed", *DATA) if n in settings}
-    return settings["data"], own | given
+    return settings["data"], own | given, True
 
 
 def _output_dir(model: pathlib.Path) -> pathlib.Path:
@@ -108,9 +113,11 @@ def _output_dir(model: pathlib.Path) -> pathlib.Path:
     return model.parent / f"evaluation-{number}"
 
 
-def _part(splits) -> tuple:
+def _part(splits, is_own: bool) -> tuple:
     parts = splits.parts
-    name = FLAGS.split or ("test" if "test" in parts else "validation")
+    # Data that the run has not seen have no part to spare.
+    without_test = "validation" if is_own else "all"
+    name = FLAGS.split or ("test" if "test" in parts else without_test)
     if name == "all":
         return name, _together(list(parts.values()))
     if name not in parts:

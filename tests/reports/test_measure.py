@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from sklearn import metrics as reference
@@ -111,10 +109,3 @@ def test_regression_figures():
     )
     assert found["calibration"] is None
     assert found["per_class"][0]["mae"] == found["metrics"]["mae"]["value"]
-
-
-def test_large_data_are_measured_in_bounded_time():
-    truth, probabilities = simulated(3, 10_000)
-    start = time.process_time()
-    measure(Labels.of(3), truth, probabilities)
-    assert time.process_time() - start < 6

@@ -203,5 +203,6 @@ class Recorder(keras.callbacks.Callback):
         """The rate of the epoch's last step, which a callback may have set."""
         optimizer = self.model.optimizer
         if isinstance(plan.rate(self._schedule), float):
-            return float(optimizer.learning_rate)
+            # Under a strategy it is mirrored, which `float` does not take.
+            return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
         return float(self._schedule(optimizer.iterations - 1))

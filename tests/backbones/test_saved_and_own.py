@@ -87,6 +87,18 @@ def test_what_is_no_backbone_is_refused():
         backbones.load(_network(), weights=None)
 
 
+@pytest.mark.parametrize("top", ["softmax", "sigmoid"])
+def test_a_classifier_with_its_top_is_no_backbone(top):
+    x = keras.Input((12,))
+    model = keras.Model(x, keras.layers.Dense(4, top, name="fc")(x))
+    with pytest.raises(ValueError, match=f"'fc' with a {top}"):
+        backbones.load(model)
+
+
+def test_weights_of_an_own_model_are_not_called_random():
+    assert backbones.load(_network()).weights == "own"
+
+
 def test_pictures_of_open_size_need_a_size():
     image = keras.Input((None, None, 3))
     model = keras.Model(image, keras.layers.Conv2D(4, 3)(image))

@@ -125,3 +125,14 @@ def test_error_by_chance_is_that_of_calibrated_models():
     ]
     chance = calibration(confidence, np.ones(100))["chance"]
     assert chance == pytest.approx(np.mean(found), rel=0.1)
+
+
+def test_an_interval_holds_its_own_figure():
+    """A figure that every resample raises would lie below its interval."""
+
+    def ties(values):
+        return 1.0 - len(np.unique(values)) / len(values)
+
+    values = np.arange(20.0)
+    low, high = bootstrap(ties, [values], resamples=50)
+    assert low == ties(values) == 0.0 < high

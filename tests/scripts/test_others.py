@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.scripts.conftest import train_words
 from tltf import datasets
 from tltf.datasets import demo as digits
 from tltf.scripts import list as listing
@@ -46,6 +47,27 @@ def test_evaluate_repeats_the_runs_own_figures(tltf_json, run_folder):
     assert code == 0 and facts["split"] == "test"
     assert facts["metrics"] == trained["metrics"]
     assert facts["report"].endswith("evaluation-1/report.html")
+
+
+def test_evaluate_splits_the_runs_own_data_as_the_run_did(
+    tltf, tltf_json, folder, tmp_path
+):
+    """By another seed, it would measure what the model was trained on."""
+    data = f"folder:{folder / 'train'}"
+    run = tmp_path / "run"
+    words = train_words(run, data=data, labels_per_class=None, seed=5)
+    assert tltf(*words)[0] == 0
+    trained = json.loads((run / "report.json").read_text())
+    code, facts = tltf_json("evaluate", f"--model_dir={run}", f"--data={data}")
+    assert code == 0 and facts["split"] == "validation"
+    # Other pictures would give another loss; rounding is not the matter.
+    found, expected = (f["metrics"]["log_loss"] for f in (facts, trained))
+    assert found["value"] == pytest.approx(expected["value"], rel=1e-5)
+    # What the run has not seen is measured whole.
+    code, facts = tltf_json(
+        "evaluate", f"--model_dir={run}", f"--data=folder:{folder / 'test'}"
+    )
+    assert code == 0 and (facts["split"], facts["size"]) == ("all", 350)
 
 
 def test_evaluate_on_a_folder_that_lacks_classes(

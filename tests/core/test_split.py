@@ -127,18 +127,6 @@ def test_class_counts():
     assert numbered().class_counts == {"a": 7, "b": 7, "c": 6}
 
 
-def test_a_shuffle_of_a_stream_is_bounded_in_bytes():
-    from tltf.core import split
-
-    def room(shape, dtype=tf.float32):
-        return split._buffer((tf.TensorSpec(shape, dtype),))
-
-    assert room((512, 512, 3)) == 2**30 // (512 * 512 * 3 * 4)
-    assert room((4,)) == 10_000
-    assert room((), tf.string) == 10_000
-    assert room((None, None, 3)) == 10_000
-
-
 # pictures
 
 

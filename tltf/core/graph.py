@@ -1,22 +1,79 @@
 """Looks into a functional Keras model and cuts it, sharing its layers."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple
 
 import keras
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """One use of a layer (or bare operation) in a model's graph."""
+    """One use of a layer (or bare operation) in a model's graph.
+
+    Args:
+        layer: What is called.
+        name: Its name in the model, also where another took its place.
+        arguments: What it is called with, `(args, kwargs)`.
+        outputs: The tensors that it gives.
+    """
 
     layer: keras.Operation
-    inputs: tuple[keras.KerasTensor, ...]
+    name: str
+    arguments: tuple[tuple, dict]
     outputs: tuple[keras.KerasTensor, ...]
+
+    @functools.cached_property
+    def inputs(self) -> tuple[keras.KerasTensor, ...]:
+        """The tensors that it is given."""
+        return _tensors(self.arguments)
 
 
 @dataclasses.dataclass(frozen=True)
-class Trace:
+class Cut:
+    """The tensors that cross a cut, by who makes them.
+
+    The same cut can be found again in another trace of the same model.
+
+    Args:
+        tensors: Such as `"conv4_block6_out#0:0"` (layer, number of its call,
+            number of the output), or `"input:0"` for a raw input.
+    """
+
+    tensors: tuple[str, ...]
+
+    @property
+    def raw(self) -> tuple[int, ...]:
+        """Which of the model's inputs cross it as they are."""
+        return tuple(
+            int(tensor.removeprefix("input:"))
+            for tensor in self.tensors
+            if tensor.startswith("input:")
+        )
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The tensors that are no raw inputs."""
+        return tuple(t for t in self.tensors if not t.startswith("input:"))
+
+
+class Features(NamedTuple):
+    """What crosses a cut, where a model's inputs could be.
+
+    Args:
+        tensors: A tensor for each that crosses the cut, in its order.
+    """
+
+    tensors: tuple
+
+    def as_inputs(self):
+        """Returns what the part of a model above the cut takes."""
+        return _one_or_list(list(self.tensors))
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
     """A model's graph written down: inputs, outputs, and every call between.
 
     `calls` is in topological order.
@@ -26,11 +83,98 @@ class Trace:
     outputs: object
     calls: tuple[Call, ...]
 
+    def below(self, active: Collection[str]) -> Cut:
+        """Finds the deepest cut below everything that is active.
+
+        One sweep in topological order: a call that an active one feeds is
+        above the cut, and what it takes from below crosses it. Skip
+        connections and masks are such tensors, and so are raw inputs.
+
+        Args:
+            active: Names of the layers that must be above the cut.
+        """
+        above, crossing = set(), {}
+
+        def cross(tensors):
+            for tensor in tensors:
+                if id(tensor) not in above:
+                    crossing[id(tensor)] = None
+
+        for call in self.calls:
+            fed = any(id(tensor) in above for tensor in call.inputs)
+            if fed or call.name in active:
+                above.update(id(tensor) for tensor in call.outputs)
+                cross(call.inputs)
+        cross(keras.tree.flatten(self.outputs))
+        return Cut(tuple(self._addresses[key] for key in crossing))
+
+    def between(
+        self, start: Cut | None, end: Cut | None
+    ) -> tuple[Call, ...] | None:
+        """Lists the calls that lead from one cut to another.
+
+        Args:
+            start: Where to begin; None for the inputs.
+            end: Where to stop; None for the outputs.
+
+        Returns:
+            The calls in their order; None if the end takes more than what
+            crosses the start.
+        """
+        known = {id(tensor) for tensor in self.at(start, self.inputs)}
+        needed = {id(tensor) for tensor in self.at(end, self.outputs)} - known
+        found = []
+        for call in reversed(self.calls):
+            made = {id(tensor) for tensor in call.outputs}
+            if made & needed:
+                found.append(call)
+                needed -= made
+                needed |= {id(tensor) for tensor in call.inputs} - known
+        return None if needed else tuple(reversed(found))
+
+    def model(self, start: Cut | None, end: Cut | None) -> keras.Model:
+        """Returns the part between two cuts as a model that shares layers.
+
+        Where several tensors cross a cut, it takes or gives a list of them.
+
+        Args:
+            start: Where to begin; None for the inputs.
+            end: Where to stop; None for the outputs.
+        """
+        return keras.Model(
+            self.inputs if start is None else _one_or_list(self.at(start)),
+            self.outputs if end is None else _one_or_list(self.at(end)),
+        )
+
+    def at(self, cut: Cut | None, default=None) -> list[keras.KerasTensor]:
+        """The tensors that cross a cut; `default` where there is none."""
+        if cut is None:
+            return keras.tree.flatten(default)
+        return [self._tensors[address] for address in cut.tensors]
+
+    @functools.cached_property
+    def _tensors(self) -> dict[str, keras.KerasTensor]:
+        """Every tensor by its address."""
+        found = {
+            f"input:{i}": tensor
+            for i, tensor in enumerate(keras.tree.flatten(self.inputs))
+        }
+        times = {}
+        for call in self.calls:
+            number = times[call.name] = times.get(call.name, -1) + 1
+            for i, tensor in enumerate(call.outputs):
+                found[f"{call.name}#{number}:{i}"] = tensor
+        return found
+
+    @functools.cached_property
+    def _addresses(self) -> dict[int, str]:
+        return {id(tensor): name for name, tensor in self._tensors.items()}
+
 
 def trace(
     model: keras.Model,
     replace: Callable[[keras.Operation], keras.Operation] | None = None,
-) -> Trace:
+) -> Graph:
     """Writes down the graph of a functional model on fresh inputs.
 
     The layers are shared with `model`, never copied.
@@ -40,72 +184,24 @@ def trace(
         replace: Gives the layer to call in place of a layer of the model;
             default, the layer itself.
     """
-    calls = []
+    calls, names = [], {}
+
+    def substitute(layer):
+        used = layer if replace is None else replace(layer)
+        names[id(used)] = layer.name
+        return used
 
     def record(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
-        calls.append(Call(layer, _tensors((args, kwargs)), _tensors(outputs)))
+        calls.append(
+            Call(layer, names[id(layer)], (args, kwargs), _tensors(outputs))
+        )
         return outputs
 
     shadow = keras.models.clone_model(
-        model,
-        clone_function=replace or (lambda layer: layer),
-        call_function=record,
+        model, clone_function=substitute, call_function=record
     )
-    return Trace(shadow.input, shadow.output, tuple(calls))
-
-
-def split(
-    model: keras.Model,
-    active: Collection[str],
-    replace: Callable[[keras.Operation], keras.Operation] | None = None,
-) -> tuple[keras.Model | None, keras.Model]:
-    """Cuts a model below everything that is active.
-
-    The prefix holds every call that no active layer feeds; the suffix the
-    rest. `suffix(prefix(x))` is `model(x)`. Where several tensors cross the
-    cut they are carried together as a list, raw inputs among them.
-
-    Args:
-        model: A functional `keras.Model`.
-        active: Names of the layers that must be in the suffix.
-        replace: As for `trace`; names in `active` are of the layers before
-            they are replaced.
-
-    Returns:
-        prefix: A functional model from the inputs to the cut, or None if
-            nothing lies below the cut.
-        suffix: A functional model from the cut to the outputs.
-    """
-    replace = replace or (lambda layer: layer)
-    origin = {}
-
-    def remember(layer):
-        replaced = replace(layer)
-        origin[id(replaced)] = layer.name
-        return replaced
-
-    graph = trace(model, remember)
-    fed_by_active, frontier, produced = set(), {}, set()
-    for call in graph.calls:
-        is_active = origin[id(call.layer)] in active or any(
-            id(tensor) in fed_by_active for tensor in call.inputs
-        )
-        if not is_active:
-            produced.update(id(tensor) for tensor in call.outputs)
-            continue
-        fed_by_active.update(id(tensor) for tensor in call.outputs)
-        for tensor in call.inputs:
-            if id(tensor) not in fed_by_active:
-                frontier[id(tensor)] = tensor
-    for tensor in keras.tree.flatten(graph.outputs):
-        if id(tensor) not in fed_by_active:
-            frontier[id(tensor)] = tensor
-    if not produced & set(frontier):
-        return None, keras.Model(graph.inputs, graph.outputs)
-    cut = list(frontier.values())
-    cut = cut[0] if len(cut) == 1 else cut
-    return keras.Model(graph.inputs, cut), keras.Model(cut, graph.outputs)
+    return Graph(shadow.input, shadow.output, tuple(calls))
 
 
 def with_front(
@@ -193,3 +289,7 @@ def _tensors(structure) -> tuple[keras.KerasTensor, ...]:
         for leaf in keras.tree.flatten(structure)
         if isinstance(leaf, keras.KerasTensor)
     )
+
+
+def _one_or_list(tensors: list):
+    return tensors[0] if len(tensors) == 1 else tensors

@@ -1,6 +1,7 @@
 """The staged loop: freeze, compile, fit, prove, and carry on."""
 
 import contextlib
+import functools
 import math
 import time
 
@@ -9,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tltf.core import plan
+from tltf.core import passes, plan, progress
 from tltf.core.audit import Audit
 from tltf.core.augment import Augment
+from tltf.core.cache.cache import FeatureCache, Feed
 from tltf.core.graph import batch_norms
 from tltf.core.objective import Supervised
 from tltf.core.optimizer import carry_over, make_optimizer
@@ -19,10 +21,6 @@ from tltf.core.progress import Progress
 from tltf.core.run import Run, StageResult
 from tltf.core.stage import Stage
 from tltf.core.watch import Recorder, Relay, Watch
-
-# A validation set that takes no more than this once it is decoded is decoded
-# once.
-_REMEMBERED_BYTES = 2**28
 
 
 class StagedLoop:
@@ -33,19 +31,26 @@ class StagedLoop:
         splits: Training and validation data.
         stages: What is done.
         strategy: In whose scope we are.
+        cache: Where features of what is frozen may lie.
         seed: Of the order of examples, augmentation and dropout.
         folder: Where history and models are written; None for nowhere.
         verbose: Shows progress.
     """
 
-    def __init__(self, model, splits, stages, strategy, seed, folder, verbose):
+    def __init__(
+        self, model, splits, stages, strategy, cache, seed, folder, verbose
+    ):
         self._model, self._splits, self._stages = model, splits, stages
         self._seed, self._folder, self._verbose = seed, folder, verbose
         self._pad = strategy.num_replicas_in_sync > 1
-        self._held = _remembered(
-            splits.validation.one_pass(
-                preprocess=model.preprocess, pad=self._pad
-            )
+        self._cache = FeatureCache(
+            model,
+            splits,
+            stages,
+            cache,
+            strategy,
+            seed,
+            **({"show": progress.bar} if verbose else {}),
         )
         self._optimizer = None
         self._first_steps: dict[str, int] = {}
@@ -79,6 +84,7 @@ class StagedLoop:
             self._save_last()
             users.on_train_end()
             self._model.train_as(None)
+            self._cache.close()
         return Run(
             self._model,
             self._history,
@@ -102,8 +108,12 @@ class StagedLoop:
         self._model.unfreeze(stage.unfreeze, stage.batch_norm)
         self._synchronize_norms(stage)
         audit = Audit(self._model, stage)
+        feed = self._cache.feed(number)
         objective = Supervised(
-            self._model, stage, plan.class_weights(self._splits, stage)
+            self._model,
+            stage,
+            plan.class_weights(self._splits, stage),
+            feed.start,
         )
         schedule = plan.schedule(
             self._stages, number, self._splits.train, self._step
@@ -127,7 +137,7 @@ class StagedLoop:
                 users,
                 lambda: audit.check_plan(objective.trainable_variables),
             )
-            self._fit(objective, stage, schedule, watch, relay)
+            self._fit(objective, stage, feed, schedule, watch, relay)
         if stage.patience is not None and watch.best_epoch is not None:
             watch.best.restore()
         self._save_best(watch)
@@ -174,40 +184,62 @@ class StagedLoop:
         self._model.optimizer = optimizer
         return carried
 
-    def _fit(self, objective, stage, schedule, watch, relay) -> None:
+    def _fit(self, objective, stage, feed, schedule, watch, relay) -> None:
         first_epoch = len(self._rows)
-        train = self._splits.train
         everything = sum(s.epochs for s in self._stages)
         callbacks = [
             watch,
             Recorder(stage.name, schedule, self._history, self._record),
             relay,
         ]
-        steps = plan.steps(stage, train)
-        progress = Progress(stage.name, everything, steps)
+        steps = plan.steps(stage, self._splits.train)
+        shown = Progress(stage.name, everything, steps)
         if self._verbose:
-            callbacks.append(progress)
+            callbacks.append(shown)
         try:
             with _retracing_is_meant():
                 objective.fit(
-                    train.passes(
-                        preprocess=self._model.preprocess,
-                        seed=self._seed,
-                        first_epoch=first_epoch,
-                        augment=Augment.of(stage.augment),
-                        pad=self._pad,
-                        whole=plan.learns_from_batch(stage),
-                    ),
+                    self._batches(feed, stage),
                     steps_per_epoch=steps,
                     initial_epoch=first_epoch,
                     epochs=first_epoch + stage.epochs,
-                    validation_data=self._held,
+                    validation_data=self._held(feed),
                     callbacks=callbacks,
                     shuffle=False,
                     verbose=0,
                 )
         finally:
-            progress.close()
+            shown.close()
+
+    def _batches(self, feed: Feed, stage: Stage) -> tf.data.Dataset:
+        """Training batches of a stage, from its first epoch on."""
+        settings = {
+            "seed": self._seed,
+            "first_epoch": len(self._rows),
+            "pad": self._pad,
+            "whole": plan.learns_from_batch(stage),
+        }
+        if feed.train is not None:
+            return feed.train.passes(**settings)
+        return self._splits.train.passes(
+            preprocess=self._model.preprocess,
+            augment=Augment.of(stage.augment),
+            **settings,
+        )
+
+    def _held(self, feed: Feed) -> tf.data.Dataset:
+        """Validation batches of a stage."""
+        if feed.held is not None:
+            return feed.held.one_pass(pad=self._pad)
+        return self._held_examples
+
+    @functools.cached_property
+    def _held_examples(self) -> tf.data.Dataset:
+        return passes.remembered(
+            self._splits.validation.one_pass(
+                preprocess=self._model.preprocess, pad=self._pad
+            )
+        )
 
     @property
     def _step(self) -> int:
@@ -268,18 +300,6 @@ class StagedLoop:
     def _save_last(self) -> None:
         if self._folder is not None and self._rows:
             self._folder.save_model(self._model, "last.keras")
-
-
-def _remembered(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Keeps a small validation set in memory: it is the same every epoch."""
-    specs = tf.nest.flatten(dataset.element_spec)
-    sizes = [
-        (spec.shape[1:].num_elements() or 0) * spec.dtype.size for spec in specs
-    ]
-    first = next(iter(dataset.take(1)), None)
-    rows = 0 if first is None else len(tf.nest.flatten(first)[0])
-    total = sum(sizes) * rows * int(dataset.cardinality())
-    return dataset.cache() if 0 < total <= _REMEMBERED_BYTES else dataset
 
 
 @contextlib.contextmanager

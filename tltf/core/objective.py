@@ -1,9 +1,18 @@
 """What a step minimises: a Keras model around a TransferModel's layers."""
 
+import inspect
+
 import keras
 import tensorflow as tf
 
-from tltf.core.graph import InferenceMode, split
+from tltf.core.graph import (
+    Cut,
+    Features,
+    Graph,
+    InferenceMode,
+    sublayers,
+    trace,
+)
 from tltf.core.labels import Labels
 from tltf.core.model import TransferModel
 from tltf.core.stage import Stage
@@ -16,10 +25,14 @@ class Supervised(keras.Model):
     included; only the suffix can change. Loss and metrics are means over
     examples, also where a batch was filled up with examples of weight zero.
 
+    It takes the model's inputs or `Features`, in training and in evaluation
+    alike: from either, the same layers are run as are left to run.
+
     Args:
         model: The model whose layers it trains.
         stage: Says what is frozen, and how batch normalisation is treated.
         class_weights: One weight for each class, or None.
+        start: The cut at which `Features` begin, if there will be any.
     """
 
     def __init__(
@@ -27,9 +40,14 @@ class Supervised(keras.Model):
         model: TransferModel,
         stage: Stage,
         class_weights: tuple[float, ...] | None = None,
+        start: Cut | None = None,
     ):
         super().__init__(name="objective")
-        self.prefix, self.suffix = cut(model, stage)
+        graph, cut = cut_of(model, stage)
+        self.prefix = graph.model(None, cut) if cut.made else None
+        self.suffix = graph.model(cut if cut.made else None, None)
+        is_deeper = start is not None and start != cut
+        self.bridge = graph.model(start, cut) if is_deeper else None
         self._labels = model.labels
         self._class_weights = class_weights
         self._each = model.labels.loss()
@@ -37,8 +55,11 @@ class Supervised(keras.Model):
 
     def call(self, inputs, training=None):
         """Runs the prefix for inference, the suffix as it is asked to."""
-        if self.prefix is not None:
-            inputs = self.prefix(inputs, training=False)
+        frozen = self.prefix
+        if isinstance(inputs, Features):
+            frozen, inputs = self.bridge, inputs.as_inputs()
+        if frozen is not None:
+            inputs = frozen(inputs, training=False)
         return self.suffix(inputs, training=training)
 
     def compute_loss(
@@ -69,19 +90,22 @@ class Supervised(keras.Model):
         )
 
 
-def cut(
-    model: TransferModel, stage: Stage
-) -> tuple[keras.Model | None, keras.Model]:
-    """Cuts a model below the blocks that a stage trains.
+def cut_of(model: TransferModel, stage: Stage) -> tuple[Graph, Cut]:
+    """Cuts a model at the deepest point below all that a stage trains.
+
+    Layers without weights that do the same in training, such as the pooling
+    of a head, are below the cut where nothing that trains feeds them.
 
     Returns:
-        The frozen prefix, None if there is none, and the suffix, in which
-        `batch_norm="affine"` layers run on their statistics.
+        The model's graph, in which `batch_norm="affine"` layers run on their
+        statistics, and the cut.
     """
+    layers = {layer.name: layer for layer in model.layers}
     active = {
         name
         for block in model.unfrozen(stage.unfreeze)
         for name in block.layers
+        if name in layers and _may_change(layers[name])
     }
     in_head = set(model.head.layers)
 
@@ -92,7 +116,17 @@ def cut(
         return layer
 
     affine = stage.batch_norm == "affine"
-    return split(model, active, on_statistics if affine else None)
+    graph = trace(model, on_statistics if affine else None)
+    return graph, graph.below(active)
+
+
+def _may_change(layer: keras.layers.Layer) -> bool:
+    """Whether a layer can learn, or do otherwise in training."""
+    return any(
+        inner.variables
+        or "training" in inspect.signature(inner.call).parameters
+        for inner in sublayers(layer)
+    )
 
 
 def _is_real(sample_weight):

@@ -1,6 +1,7 @@
 """Shows a training run: a bar on a terminal, one line an epoch."""
 
 import contextlib
+from collections.abc import Iterator
 
 import keras
 import rich.console
@@ -29,14 +30,7 @@ class Progress(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Opens the bar, on a terminal."""
         if self._console.is_terminal:
-            self._bar = rich.progress.Progress(
-                rich.progress.TextColumn("{task.description}"),
-                rich.progress.BarColumn(),
-                rich.progress.MofNCompleteColumn(),
-                rich.progress.TimeRemainingColumn(),
-                console=self._console,
-                transient=True,
-            )
+            self._bar = _bar(self._console)
             self._bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -71,6 +65,35 @@ class Progress(keras.callbacks.Callback):
             with contextlib.suppress(Exception):
                 self._bar.stop()
             self._bar = None
+
+
+def bar(steps: Iterator, total: int) -> Iterator:
+    """Shows a bar over an iterator while it goes, on a terminal.
+
+    Args:
+        steps: What to go through.
+        total: How many there are.
+    """
+    console = rich.console.Console()
+    if not console.is_terminal:
+        yield from steps
+        return
+    with _bar(console) as shown:
+        task = shown.add_task("features of the frozen part", total=total)
+        for step in steps:
+            yield step
+            shown.advance(task)
+
+
+def _bar(console: rich.console.Console) -> rich.progress.Progress:
+    return rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
 
 
 def _figures(logs: dict, prefix: str) -> str:

@@ -7,14 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from tltf.core import passes
 from tltf.core.augment import Augment
 from tltf.core.labels import Labels
 from tltf.core.preprocess import Preprocess
-
-# A shuffle of a stream looks this many examples ahead, fewer if they would
-# take more room than this; a list of examples is permuted whole.
-_SHUFFLE_BUFFER = 10_000
-_SHUFFLE_BYTES = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +113,7 @@ class Split:
             A `tf.data.Dataset`. Labels are as in `targets`, so that
             `sparse_categorical_crossentropy` fits where classes are numbers.
         """
-        batches = self._batched(self._in_order(), preprocess)
-        return batches.prefetch(tf.data.AUTOTUNE)
+        return self.read(None, preprocess).prefetch(tf.data.AUTOTUNE)
 
     def passes(
         self,
@@ -153,22 +148,21 @@ class Split:
         """
 
         def one_pass(epoch):
-            order = None if seed is None else (seed, epoch)
-            examples = (
-                self._in_order() if order is None else self._shuffled(*order)
-            )
-            batches = self._batched(examples, preprocess).map(
-                lambda inputs, labels: (inputs, self.labels.encode(labels))
-            )
+            batches = self.read(
+                None if seed is None else (seed, epoch), preprocess
+            ).map(lambda inputs, labels: (inputs, self.labels.encode(labels)))
             if augment is not None:
                 batches = batches.enumerate(epoch * self.steps).map(
                     lambda step, batch: augment(*batch, seed or 0, step)
                 )
             batches = batches.take(self.steps_of(whole))
-            return batches.map(self._pad) if pad else batches
+            if not pad:
+                return batches
+            return batches.map(
+                lambda *batch: passes.fill_up(self.batch_size, *batch)
+            )
 
-        epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-        return epochs.flat_map(one_pass).prefetch(tf.data.AUTOTUNE)
+        return passes.endless(one_pass, first_epoch)
 
     def one_pass(
         self, *, preprocess: Preprocess | None = None, pad: bool = False
@@ -179,9 +173,39 @@ class Split:
             preprocess: Used in place of the split's own.
             pad: As for `passes`.
         """
-        passes = self.passes(preprocess=preprocess, pad=pad)
+        batches = self.passes(preprocess=preprocess, pad=pad)
         counted = tf.data.experimental.assert_cardinality(self.steps)
-        return passes.take(self.steps).apply(counted)
+        return batches.take(self.steps).apply(counted)
+
+    def read(
+        self,
+        order: tuple[int, tf.Tensor] | None = None,
+        preprocess: Preprocess | None = None,
+    ) -> tf.data.Dataset:
+        """Returns one pass of batches `(inputs, labels)`.
+
+        Args:
+            order: Seed and epoch; None for the order in which they lie.
+            preprocess: Used in place of the split's own.
+        """
+        examples = self.in_order if order is None else self._shuffled(*order)
+        return self._batched(examples, preprocess)
+
+    def rows(self, order: tuple[int, tf.Tensor] | None) -> tf.data.Dataset:
+        """Returns the numbers of the examples that `read` gives, in batches.
+
+        Args:
+            order: As for `read`.
+        """
+        if order is None:
+            rows = tf.data.Dataset.range(len(self))
+        elif isinstance(self.examples, tf.data.Dataset):
+            rows = passes.shuffled(
+                tf.data.Dataset.range(len(self)), self._look_ahead, *order
+            )
+        else:
+            rows = passes.permuted(len(self), *order)
+        return rows.batch(self.batch_size)
 
     @property
     def kind(self) -> str | None:
@@ -196,23 +220,24 @@ class Split:
         )
         return "text" if is_text else None
 
-    def _in_order(self) -> tf.data.Dataset:
+    @property
+    def in_order(self) -> tf.data.Dataset:
+        """The raw examples `(raw, label)`, one by one, as they lie."""
         if isinstance(self.examples, tf.data.Dataset):
             return self.examples
         return tf.data.Dataset.from_tensor_slices((self.examples, self.targets))
 
+    @property
+    def _look_ahead(self) -> int:
+        return min(len(self), passes.look_ahead(self.examples))
+
     def _shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
         if isinstance(self.examples, tf.data.Dataset):
-            spec = self.examples.element_spec
-            size = min(len(self), _buffer(spec))
-            return _shuffle(self.examples, size, seed, epoch)
+            return passes.shuffled(self.examples, self._look_ahead, seed, epoch)
         everything = tf.nest.map_structure(
             tf.convert_to_tensor, (self.examples, self.targets)
         )
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(self)), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
-        )
-        return tf.data.Dataset.from_tensor_slices(order).map(
+        return passes.permuted(len(self), seed, epoch).map(
             lambda i: tf.nest.map_structure(
                 lambda t: tf.gather(t, i), everything
             )
@@ -234,43 +259,6 @@ class Split:
         spec = tf.nest.flatten(examples.element_spec[0])
         return len(spec) == 1 and spec[0].dtype == tf.string
 
-    def _pad(self, inputs, targets):
-        """Fills up to the batch size; the weights add up to that size."""
-        real = tf.shape(targets)[0]
-        index = tf.range(self.batch_size)
-        is_real = index < real
-        index = tf.where(is_real, index, 0)
-        inputs, targets = tf.nest.map_structure(
-            lambda t: tf.ensure_shape(
-                tf.gather(t, index), [self.batch_size, *t.shape[1:]]
-            ),
-            (inputs, targets),
-        )
-        weight = self.batch_size / tf.cast(real, tf.float32)
-        return inputs, targets, tf.where(is_real, weight, 0.0)
-
-
-def _shuffle(
-    dataset: tf.data.Dataset, size: int, seed: int, epoch: tf.Tensor
-) -> tf.data.Dataset:
-    """Shuffles by two seeds, of which the second may be a tensor.
-
-    `Dataset.shuffle` mixes in the global seed, on which an order must not
-    depend, and fails on a tensor where that seed is 0 (TensorFlow 2.21).
-    """
-    components = tf.nest.flatten(dataset.element_spec)
-    shuffled = tf.raw_ops.ShuffleDataset(
-        input_dataset=tf.data.experimental.to_variant(dataset),
-        buffer_size=tf.constant(size, tf.int64),
-        # Two seeds of 0 would mean: at random.
-        seed=tf.constant(seed + 1, tf.int64),
-        seed2=epoch,
-        output_types=[component.dtype for component in components],
-        output_shapes=[component.shape for component in components],
-        reshuffle_each_iteration=False,
-    )
-    return tf.data.experimental.from_variant(shuffled, dataset.element_spec)
-
 
 def _parallel(examples: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
     return examples.map(
@@ -291,12 +279,3 @@ def _only(
         .map(lambda _, example: example)
         .apply(tf.data.experimental.assert_cardinality(len(rows)))
     )
-
-
-def _buffer(spec) -> int:
-    """How many examples to look ahead: what a gigabyte holds, if known."""
-    room = sum(
-        tensor.dtype.size * (tensor.shape.num_elements() or 0)
-        for tensor in tf.nest.flatten(spec)
-    )
-    return max(min(_SHUFFLE_BUFFER, _SHUFFLE_BYTES // max(room, 1)), 1)

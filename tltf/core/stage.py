@@ -9,6 +9,7 @@ from tltf.core.model import BATCH_NORM_POLICIES
 from tltf.core.schedule import SHAPES
 from tltf.errors import nearest
 
+SOLVERS = ("steps", "lbfgs", "auto")
 _SPANS = ("stage", "recipe")
 
 
@@ -39,6 +40,15 @@ class Stage:
             `"affine"` (gamma and beta train, statistics stay) or `"train"`.
         augment: `"none"`, `"light"`, `"strong"` or Keras layers of your own,
             on training batches only.
+        views: Computes so many augmented views of each example once, and
+            trains on one of them in each epoch, in turn; 0 augments anew in
+            each epoch, which leaves no feature of the frozen part to be
+            cached.
+        solver: `"steps"` trains with the optimizer; `"lbfgs"` solves a head
+            that is one Dense layer on frozen features to convergence, its
+            regularisation chosen on the validation part; `"auto"` solves
+            where it can. What is solved takes one epoch, and of the settings
+            above uses `class_weights` and `views` alone.
         patience: Stops when the validation loss has not improved for so many
             epochs, and goes back to the best weights of the stage.
         class_weights: `"balanced"`, or a weight for each class name.
@@ -59,6 +69,8 @@ class Stage:
     weight_decay: float = 0.0
     batch_norm: str = "frozen"
     augment: str | keras.layers.Layer | Sequence[keras.layers.Layer] = "none"
+    views: int = 0
+    solver: str = "steps"
     patience: int | None = None
     class_weights: str | Mapping[str, float] | None = None
     name: str = ""
@@ -90,6 +102,13 @@ class Stage:
             self.patience is None or _is_whole(self.patience, 1),
             "None, or 1 or more epochs",
         )
+        self._require(
+            "views",
+            _is_whole(self.views, 0)
+            and not (self.views and self.augment == "none"),
+            "0, or 1 or more where there is an `augment`",
+        )
+        self._one_of("solver", SOLVERS)
         self._one_of("schedule", SHAPES)
         self._one_of("span", _SPANS)
         self._one_of("batch_norm", BATCH_NORM_POLICIES)
@@ -119,6 +138,25 @@ class Stage:
                 f"`{argument}` of a Stage must be one of {list(known)}."
                 f" Received: {value!r}.{guess}"
             )
+
+    def views_config(self) -> list:
+        """Returns plain data that tells its augmented views from others.
+
+        Raises:
+            ValueError: A layer of the user's own has no configuration.
+        """
+        augment = self.augment
+        if not isinstance(augment, str):
+            layers = augment if isinstance(augment, Sequence) else [augment]
+            try:
+                augment = [
+                    keras.saving.serialize_keras_object(x) for x in layers
+                ]
+            except NotImplementedError as error:
+                raise ValueError(
+                    f"an augmentation has no readable settings ({error})"
+                ) from error
+        return [self.views, augment]
 
     def to_dict(self) -> dict:
         """Returns plain data, objects by their Keras configuration."""

@@ -1,0 +1,1 @@
+"""Features of what is frozen: computed once, kept, read back."""

@@ -1,0 +1,100 @@
+"""One pass of frozen layers over data."""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tltf.core import passes
+from tltf.core.graph import Features
+from tltf.errors import DataError
+
+# How far the features of an example may be from those that it has alone:
+# convolutions sum in another order in batches of another size.
+_TOLERANCE = {"float32": 1e-3, "float16": 5e-2, "bfloat16": 2e-1}
+_ALONE = 2
+
+
+class Unrepeatable(DataError):
+    """The same example gives other features another time."""
+
+
+def over(
+    model: keras.Model,
+    batches: tf.data.Dataset,
+    batch_size: int,
+    strategy: tf.distribute.Strategy,
+) -> Iterator[list[tf.Tensor]]:
+    """Runs a model for inference, under any strategy.
+
+    The first batch is a test: its examples must have the same features alone
+    as among others, or else they are no constants and cannot be kept.
+
+    Args:
+        model: Takes what `batches` gives.
+        batches: Pairs of inputs, `batch_size` at a time but the last, and a
+            tuple of what is passed on.
+        batch_size: A multiple of the number of replicas.
+        strategy: In whose scope the model was made.
+
+    Yields:
+        For each batch the model's outputs, flattened, and what is passed on.
+
+    Raises:
+        Unrepeatable: The first batch did not pass its test.
+    """
+    run = _runner(model, batches.element_spec[0], batch_size, strategy)
+    for number, (inputs, passed_on) in enumerate(batches):
+        outputs = run(inputs)
+        if number == 0:
+            _check_repeatable(run, inputs, outputs)
+        yield [*outputs, *passed_on]
+
+
+def _runner(model, spec, batch_size, strategy):
+    def forward(inputs):
+        if isinstance(inputs, Features):
+            inputs = inputs.as_inputs()
+        return keras.tree.flatten(model(inputs, training=False))
+
+    if strategy.num_replicas_in_sync == 1:
+        return tf.function(forward, input_signature=[spec])
+    each = tf.function(lambda inputs: strategy.run(forward, args=(inputs,)))
+
+    def run(inputs):
+        """Gives every replica as many examples, and joins what they give."""
+        real = len(keras.tree.flatten(inputs)[0])
+        inputs, _, _ = passes.fill_up(batch_size, inputs, tf.range(real))
+        share = batch_size // strategy.num_replicas_in_sync
+        parts = strategy.experimental_distribute_values_from_function(
+            lambda context: keras.tree.map_structure(
+                lambda t: _share(t, context.replica_id_in_sync_group, share),
+                inputs,
+            )
+        )
+        joined = [
+            tf.concat(strategy.experimental_local_results(output), axis=0)
+            for output in each(parts)
+        ]
+        return [output[:real] for output in joined]
+
+    return run
+
+
+def _share(tensor, replica, size):
+    return tensor[replica * size : (replica + 1) * size]
+
+
+def _check_repeatable(run, batch, outputs) -> None:
+    alone = run(keras.tree.map_structure(lambda t: t[:_ALONE], batch))
+    for among, single in zip(outputs, alone, strict=True):
+        tolerance = _TOLERANCE.get(among.dtype.name, 0.0)
+        among = tf.cast(among[:_ALONE], tf.float64).numpy()
+        single = tf.cast(single, tf.float64).numpy()
+        scale = np.abs(single).max(initial=0.0)
+        if not np.abs(among - single).max(initial=0.0) <= tolerance * scale:
+            raise Unrepeatable(
+                "the frozen layers give an example other features another"
+                " time: they are random, or look at the whole batch"
+            )

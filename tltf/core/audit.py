@@ -99,6 +99,12 @@ class Audit:
         if kind is None:
             self.check_moved()
 
+    def allow_rest(self) -> None:
+        """No longer asks that anything moves, only that the rest stays."""
+        self.expectation = dataclasses.replace(
+            self.expectation, moves=frozenset()
+        )
+
     def check_plan(self, trainable: Iterable[keras.Variable]) -> None:
         """Compares what an optimizer is about to train with the stage.
 

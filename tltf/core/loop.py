@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tltf.core import passes, plan, progress
+from tltf.core import passes, plan, probe, progress
 from tltf.core.audit import Audit
 from tltf.core.augment import Augment
 from tltf.core.cache.cache import FeatureCache, Feed
@@ -20,7 +20,7 @@ from tltf.core.optimizer import carry_over, make_optimizer
 from tltf.core.progress import Progress
 from tltf.core.run import Run, StageResult
 from tltf.core.stage import Stage
-from tltf.core.watch import Recorder, Relay, Watch
+from tltf.core.watch import Recorder, Relay, Watch, record
 
 
 class StagedLoop:
@@ -66,7 +66,7 @@ class StagedLoop:
         )
         users.set_params(
             {
-                "epochs": sum(stage.epochs for stage in self._stages),
+                "epochs": self._epochs,
                 "steps": self._splits.train.steps,
                 "verbose": 0,
             }
@@ -115,29 +115,23 @@ class StagedLoop:
             plan.class_weights(self._splits, stage),
             feed.start,
         )
-        schedule = plan.schedule(
-            self._stages, number, self._splits.train, self._step
-        )
-        carried = self._compile(objective, stage, schedule, audit)
         self._model.train_as(objective)
-        audit.check_plan(objective.trainable_variables)
-        moving = [
-            v
-            for v in self._model.variables
-            if v.path in audit.expectation.moves
-        ]
-        watch = Watch(
-            f"stage '{stage.name}'",
-            moving,
-            self._model.labels.monitor,
-            stage.patience,
-        )
+        watch = self._watch(stage, audit)
+        solves = self._solves(stage, feed, objective)
+        if solves:
+            # Solved again, a head may come out as it was.
+            audit.allow_rest()
         with audit:
-            relay = Relay(
-                users,
-                lambda: audit.check_plan(objective.trainable_variables),
-            )
-            self._fit(objective, stage, feed, schedule, watch, relay)
+            if solves:
+                carried, how = (
+                    0,
+                    self._solve(objective, stage, feed, watch, users),
+                )
+            else:
+                carried = self._train(
+                    number, objective, feed, audit, watch, users
+                )
+                how = self._how(stage, feed)
         if stage.patience is not None and watch.best_epoch is not None:
             watch.best.restore()
         self._save_best(watch)
@@ -152,7 +146,8 @@ class StagedLoop:
             still=len(audit.expectation.stays),
             silent=audit.silent,
             seconds=time.perf_counter() - started,
-            notes=self._notes(stage, audit),
+            cached=feed.train is not None,
+            notes=(how, *self._notes(stage, audit)),
         )
         logging.info(
             "Stage '%s': %d epochs, %d variables learned, %d proved still, %d"
@@ -166,10 +161,73 @@ class StagedLoop:
         )
         return result
 
-    def _compile(self, objective, stage, schedule, audit) -> int:
-        """Compiles with an optimizer that goes on where the last one was."""
+    def _watch(self, stage, audit) -> Watch:
+        moving = [
+            variable
+            for variable in self._model.variables
+            if variable.path in audit.expectation.moves
+        ]
+        return Watch(
+            f"stage '{stage.name}'",
+            moving,
+            self._model.labels.monitor,
+            stage.patience,
+        )
+
+    def _solves(self, stage, feed, objective) -> bool:
+        """Whether a stage is solved; says so where it should be and is not."""
+        if stage.solver == "steps":
+            return False
+        why = probe.obstacle(self._model, stage, feed, objective)
+        if why is None:
+            return True
+        if stage.solver == "lbfgs":
+            raise ValueError(
+                f"Stage '{stage.name}' cannot be solved by L-BFGS: {why}. With"
+                " solver='auto' it is then trained in steps."
+            )
+        logging.info("Stage '%s' is trained in steps: %s.", stage.name, why)
+        return False
+
+    def _solve(self, objective, stage, feed, watch, users) -> str:
+        """Solves the head, which counts as one epoch.
+
+        Returns:
+            How it was solved.
+        """
+        epoch = len(self._rows)
+        users.on_epoch_begin(epoch)
+        started = time.perf_counter()
+        solution = probe.solve_head(
+            self._model, feed, plan.class_weights(self._splits, stage)
+        )
+        objective.prepare(make_optimizer(stage.optimizer, stage.learning_rate))
+        logs = {}
+        for prefix, source in (("", feed.train), ("val_", feed.held)):
+            figures = objective.evaluate(
+                source.one_pass(pad=self._pad), return_dict=True, verbose=0
+            )
+            logs |= {prefix + name: value for name, value in figures.items()}
+        watch.on_epoch_end(epoch, logs)
+        shown = Progress(stage.name, self._epochs, 1)
+        if self._verbose:
+            shown.on_epoch_end(epoch, logs)
+        row = record(self._history, logs, 0.0, time.perf_counter() - started)
+        self._record({"epoch": epoch + 1, "stage": stage.name} | row)
+        users.on_epoch_end(epoch, logs)
+        return f"Stage '{stage.name}': " + probe.describe(
+            solution, self._model.labels
+        )
+
+    def _train(self, number, objective, feed, audit, watch, users) -> int:
+        """Compiles with an optimizer that goes on where the last was, fits.
+
+        Returns:
+            How many slots the optimizer took over.
+        """
+        stage, step = self._stages[number], self._step
+        schedule = plan.schedule(self._stages, number, self._splits.train, step)
         optimizer = make_optimizer(stage.optimizer, plan.rate(schedule))
-        step = self._step
         for path in audit.expectation.learns:
             self._first_steps.setdefault(path, step)
         optimizer.set_variables(
@@ -182,20 +240,22 @@ class StagedLoop:
         objective.prepare(optimizer)
         self._optimizer = optimizer
         self._model.optimizer = optimizer
+
+        def check():
+            audit.check_plan(objective.trainable_variables)
+
+        check()
+        recorder = Recorder(stage.name, schedule, self._history, self._record)
+        callbacks = [watch, recorder, Relay(users, check)]
+        self._fit(objective, stage, feed, callbacks)
         return carried
 
-    def _fit(self, objective, stage, feed, schedule, watch, relay) -> None:
+    def _fit(self, objective, stage, feed, callbacks) -> None:
         first_epoch = len(self._rows)
-        everything = sum(s.epochs for s in self._stages)
-        callbacks = [
-            watch,
-            Recorder(stage.name, schedule, self._history, self._record),
-            relay,
-        ]
         steps = plan.steps(stage, self._splits.train)
-        shown = Progress(stage.name, everything, steps)
+        shown = Progress(stage.name, self._epochs, steps)
         if self._verbose:
-            callbacks.append(shown)
+            callbacks = [*callbacks, shown]
         try:
             with _retracing_is_meant():
                 objective.fit(
@@ -210,6 +270,22 @@ class StagedLoop:
                 )
         finally:
             shown.close()
+
+    @property
+    def _epochs(self) -> int:
+        """How many epochs all stages have."""
+        return sum(stage.epochs for stage in self._stages)
+
+    def _how(self, stage: Stage, feed: Feed) -> str:
+        """Says what a stage was trained on."""
+        title = f"Stage '{stage.name}'"
+        if feed.train is None:
+            return f"{title} computed all layers in each step: {feed.reason}."
+        if stage.views:
+            what = f"{stage.views} augmented views of each example"
+        else:
+            what = "the examples as they are"
+        return f"{title} trained on cached features of {what}: {feed.reason}."
 
     def _batches(self, feed: Feed, stage: Stage) -> tf.data.Dataset:
         """Training batches of a stage, from its first epoch on."""

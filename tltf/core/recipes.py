@@ -13,17 +13,32 @@ from tltf.errors import nearest
 
 
 def linear_probe(
-    epochs: int = 10, learning_rate: float = 1e-3, **stage
+    epochs: int = 10,
+    learning_rate: float = 1e-3,
+    solver: str = "auto",
+    **stage,
 ) -> tuple[Stage, ...]:
     """Trains the head on the frozen backbone.
 
+    A linear head is solved to convergence by L-BFGS, its regularisation
+    chosen on the validation part (as in Kornblith et al. 2019, "Do Better
+    ImageNet Models Transfer Better?"); another is trained in steps.
+
     Args:
-        epochs: How many.
+        epochs: How many, where it is trained in steps.
         learning_rate: Adam's default, as in the Keras transfer guide.
+        solver: `"auto"`, `"lbfgs"`, or `"steps"` for the optimizer whatever
+            the head.
         **stage: Further arguments of `Stage`.
     """
     return (
-        Stage(unfreeze=0, epochs=epochs, learning_rate=learning_rate, **stage),
+        Stage(
+            unfreeze=0,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            solver=solver,
+            **stage,
+        ),
     )
 
 
@@ -57,9 +72,13 @@ def lp_ft(
     unfreeze: int | str = "all",
     head_learning_rate: float = 1e-3,
     learning_rate: float = 1e-5,
+    head_solver: str = "steps",
     **stage,
 ) -> tuple[Stage, ...]:
     """Trains the head first, then all from that head at a small rate.
+
+    The head trains on the examples as they are, so that their features are
+    computed once; what is to be augmented is so in the second stage.
 
     Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and
     Underperform Out-of-Distribution". The rates are those of the Keras
@@ -71,9 +90,11 @@ def lp_ft(
         unfreeze: How much of the backbone the second stage trains.
         head_learning_rate: Of the first stage.
         learning_rate: Of the second stage.
+        head_solver: `"steps"`; or `"auto"`, which solves a linear head to
+            convergence instead, as `linear_probe` does.
         **stage: Further arguments of the second `Stage`.
     """
-    first = linear_probe(head_epochs, head_learning_rate)
+    first = linear_probe(head_epochs, head_learning_rate, head_solver)
     return first + fine_tune(epochs, learning_rate, unfreeze, **stage)
 
 
@@ -88,6 +109,7 @@ def gradual_unfreezing(
 
     Howard & Ruder 2018 (ULMFiT): one block an epoch, each block's rate that
     of the next above divided by 2.6, one slanted triangle over all stages.
+    Augmentation without `views` begins with the first block that trains.
 
     Args:
         blocks: How many blocks are unfrozen at the end.
@@ -98,13 +120,15 @@ def gradual_unfreezing(
         **stage: Further arguments of every `Stage`.
     """
     settings = {"schedule": "slanted_triangular", "span": "recipe"} | stage
+    # The head trains on features that are computed once.
+    clean = {} if stage.get("views") else {"augment": "none"}
     return tuple(
         Stage(
             unfreeze=count,
             epochs=epochs,
             learning_rate=learning_rate,
             discriminative=discriminative,
-            **settings,
+            **settings | (clean if count == 0 else {}),
         )
         for count in range(blocks + 1)
     )

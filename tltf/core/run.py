@@ -20,6 +20,7 @@ class StageResult:
         still: How many variables were proved not to have moved.
         silent: Biases that got no gradient, by path.
         seconds: Wall time, tracing included.
+        cached: Whether it trained on features that were computed once.
         notes: What was decided on the way.
     """
 
@@ -33,6 +34,7 @@ class StageResult:
     still: int
     silent: tuple[str, ...]
     seconds: float
+    cached: bool = False
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:

@@ -192,11 +192,8 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Appends the epoch."""
-        figures = {name: float(value) for name, value in logs.items()}
-        figures["learning_rate"] = self._rate()
-        figures["seconds"] = time.perf_counter() - self._started
-        for name, value in figures.items():
-            self._history.setdefault(name, []).append(value)
+        seconds = time.perf_counter() - self._started
+        figures = record(self._history, logs, self._rate(), seconds)
         self._record({"epoch": epoch + 1, "stage": self._stage} | figures)
 
     def _rate(self) -> float:
@@ -206,3 +203,24 @@ class Recorder(keras.callbacks.Callback):
             # Under a strategy it is mirrored, which `float` does not take.
             return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
         return float(self._schedule(optimizer.iterations - 1))
+
+
+def record(
+    history: dict[str, list], logs: dict, rate: float, seconds: float
+) -> dict[str, float]:
+    """Appends the figures of an epoch to a history.
+
+    Args:
+        history: Lists by name.
+        logs: Figures as Keras gives them.
+        rate: The learning rate; 0 where there was none.
+        seconds: How long the epoch took.
+
+    Returns:
+        The figures.
+    """
+    figures = {name: float(value) for name, value in logs.items()}
+    figures |= {"learning_rate": rate, "seconds": seconds}
+    for name, value in figures.items():
+        history.setdefault(name, []).append(value)
+    return figures

@@ -13,11 +13,9 @@ import numpy as np
 
 from tltf.core.graph import batch_norms
 from tltf.core.model import TransferModel
+from tltf.core.random_state import is_random_state
 from tltf.core.stage import Stage
 from tltf.errors import AuditError
-
-# The state of random generators moves whenever they are drawn from.
-_RANDOM_STATE = "seed_generator_state"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +57,8 @@ def expect(model: TransferModel, stage: Stage) -> Expectation:
     everything = {
         variable.path
         for variable in model.variables
-        if not variable.path.endswith(_RANDOM_STATE)
+        # That moves whenever it is drawn from.
+        if not is_random_state(variable)
     }
     return Expectation(
         frozenset(moves),

@@ -1,26 +1,26 @@
 """The staged loop: freeze, compile, fit, prove, and carry on."""
 
-import contextlib
 import functools
 import math
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tltf.core import passes, plan, probe, progress
+from tltf.core import notes, passes, plan, probe, progress
+from tltf.core import strategy as strategies
 from tltf.core.audit import Audit
 from tltf.core.augment import Augment
 from tltf.core.cache.cache import FeatureCache, Feed
-from tltf.core.graph import batch_norms
-from tltf.core.objective import Supervised
+from tltf.core.history import History
+from tltf.core.objective import Supervised, retracing_is_meant
 from tltf.core.optimizer import carry_over, make_optimizer
 from tltf.core.progress import Progress
+from tltf.core.random_state import seed_generators
 from tltf.core.run import Run, StageResult
 from tltf.core.stage import Stage
-from tltf.core.watch import Recorder, Relay, Watch, record
+from tltf.core.watch import Recorder, Relay, Watch
 
 
 class StagedLoop:
@@ -55,12 +55,11 @@ class StagedLoop:
         self._optimizer = None
         self._first_steps: dict[str, int] = {}
         self._best_loss = math.inf
-        self._history: dict[str, list[float]] = {}
-        self._rows: list[dict] = []
+        self._history = History(folder)
 
     def run(self, callbacks) -> Run:
         """Trains all stages."""
-        self._seed_generators()
+        seed_generators(self._model, self._seed)
         users = keras.callbacks.CallbackList(
             list(callbacks), model=self._model, add_history=False
         )
@@ -80,6 +79,7 @@ class StagedLoop:
                 if self._model.stop_training:
                     self._say_what_did_not_run(number, stage)
                     break
+            self._cache.tidy()
         finally:
             self._save_last()
             users.on_train_end()
@@ -87,10 +87,10 @@ class StagedLoop:
             self._cache.close()
         return Run(
             self._model,
-            self._history,
+            self._history.figures,
             tuple(results),
             self._seed,
-            tuple(self._rows),
+            tuple(self._history.rows),
         )
 
     def _say_what_did_not_run(self, number: int, stage: Stage) -> None:
@@ -104,9 +104,10 @@ class StagedLoop:
             )
 
     def _run_stage(self, number: int, stage: Stage, users) -> StageResult:
-        started, first_epoch = time.perf_counter(), len(self._rows)
+        started, first_epoch = time.perf_counter(), len(self._history)
         self._model.unfreeze(stage.unfreeze, stage.batch_norm)
-        self._synchronize_norms(stage)
+        if self._pad and plan.learns_from_batch(stage):
+            strategies.synchronize_norms(self._model)
         audit = Audit(self._model, stage)
         feed = self._cache.feed(number)
         objective = Supervised(
@@ -117,7 +118,7 @@ class StagedLoop:
         )
         self._model.train_as(objective)
         watch = self._watch(stage, audit)
-        solves = self._solves(stage, feed, objective)
+        solves = probe.is_to_be_solved(self._model, stage, feed, objective)
         if solves:
             # Solved again, a head may come out as it was.
             audit.allow_rest()
@@ -131,14 +132,14 @@ class StagedLoop:
                 carried = self._train(
                     number, objective, feed, audit, watch, users
                 )
-                how = self._how(stage, feed)
+                how = notes.on_feed(stage, feed)
         if stage.patience is not None and watch.best_epoch is not None:
             watch.best.restore()
         self._save_best(watch)
         result = StageResult(
             stage=stage,
             first_epoch=first_epoch,
-            epochs=len(self._rows) - first_epoch,
+            epochs=len(self._history) - first_epoch,
             best_epoch=watch.best_epoch,
             blocks=audit.expectation.blocks,
             learned=len(audit.expectation.learns),
@@ -147,7 +148,7 @@ class StagedLoop:
             silent=audit.silent,
             seconds=time.perf_counter() - started,
             cached=feed.train is not None,
-            notes=(how, *self._notes(stage, audit)),
+            notes=(how, *notes.on_audit(self._model, stage, audit)),
         )
         logging.info(
             "Stage '%s': %d epochs, %d variables learned, %d proved still, %d"
@@ -174,28 +175,13 @@ class StagedLoop:
             stage.patience,
         )
 
-    def _solves(self, stage, feed, objective) -> bool:
-        """Whether a stage is solved; says so where it should be and is not."""
-        if stage.solver == "steps":
-            return False
-        why = probe.obstacle(self._model, stage, feed, objective)
-        if why is None:
-            return True
-        if stage.solver == "lbfgs":
-            raise ValueError(
-                f"Stage '{stage.name}' cannot be solved by L-BFGS: {why}. With"
-                " solver='auto' it is then trained in steps."
-            )
-        logging.info("Stage '%s' is trained in steps: %s.", stage.name, why)
-        return False
-
     def _solve(self, objective, stage, feed, watch, users) -> str:
         """Solves the head, which counts as one epoch.
 
         Returns:
             How it was solved.
         """
-        epoch = len(self._rows)
+        epoch = len(self._history)
         users.on_epoch_begin(epoch)
         started = time.perf_counter()
         solution = probe.solve_head(
@@ -212,12 +198,10 @@ class StagedLoop:
         shown = Progress(stage.name, self._epochs, 1)
         if self._verbose:
             shown.on_epoch_end(epoch, logs)
-        row = record(self._history, logs, 0.0, time.perf_counter() - started)
-        self._record({"epoch": epoch + 1, "stage": stage.name} | row)
+        seconds = time.perf_counter() - started
+        self._history.add(stage.name, logs, 0.0, seconds)
         users.on_epoch_end(epoch, logs)
-        return f"Stage '{stage.name}': " + probe.describe(
-            solution, self._model.labels
-        )
+        return notes.on_solution(stage, solution, self._model.labels)
 
     def _train(self, number, objective, feed, audit, watch, users) -> int:
         """Compiles with an optimizer that goes on where the last was, fits.
@@ -245,19 +229,19 @@ class StagedLoop:
             audit.check_plan(objective.trainable_variables)
 
         check()
-        recorder = Recorder(stage.name, schedule, self._history, self._record)
+        recorder = Recorder(stage.name, schedule, self._history)
         callbacks = [watch, recorder, Relay(users, check)]
         self._fit(objective, stage, feed, callbacks)
         return carried
 
     def _fit(self, objective, stage, feed, callbacks) -> None:
-        first_epoch = len(self._rows)
+        first_epoch = len(self._history)
         steps = plan.steps(stage, self._splits.train)
         shown = Progress(stage.name, self._epochs, steps)
         if self._verbose:
             callbacks = [*callbacks, shown]
         try:
-            with _retracing_is_meant():
+            with retracing_is_meant():
                 objective.fit(
                     self._batches(feed, stage),
                     steps_per_epoch=steps,
@@ -276,22 +260,11 @@ class StagedLoop:
         """How many epochs all stages have."""
         return sum(stage.epochs for stage in self._stages)
 
-    def _how(self, stage: Stage, feed: Feed) -> str:
-        """Says what a stage was trained on."""
-        title = f"Stage '{stage.name}'"
-        if feed.train is None:
-            return f"{title} computed all layers in each step: {feed.reason}."
-        if stage.views:
-            what = f"{stage.views} augmented views of each example"
-        else:
-            what = "the examples as they are"
-        return f"{title} trained on cached features of {what}: {feed.reason}."
-
     def _batches(self, feed: Feed, stage: Stage) -> tf.data.Dataset:
         """Training batches of a stage, from its first epoch on."""
         settings = {
             "seed": self._seed,
-            "first_epoch": len(self._rows),
+            "first_epoch": len(self._history),
             "pad": self._pad,
             "whole": plan.learns_from_batch(stage),
         }
@@ -324,48 +297,6 @@ class StagedLoop:
             return 0
         return int(self._optimizer.iterations.numpy())
 
-    def _notes(self, stage: Stage, audit: Audit) -> tuple[str, ...]:
-        """Says what a user may not expect."""
-        notes = []
-        if audit.silent:
-            notes.append(
-                f"Stage '{stage.name}': no gradient reached"
-                f" {', '.join(audit.silent)}."
-            )
-        has_norms = any(
-            "moving_variance" in path for path in audit.expectation.stays
-        )
-        if has_norms and self._model.origin["weights"] is None:
-            notes.append(
-                f"Stage '{stage.name}': the backbone's weights are random,"
-                " and its batch normalisation stays at its initial"
-                " statistics. To train from scratch, use unfreeze='all' and"
-                " batch_norm='train'."
-            )
-        return tuple(notes)
-
-    def _synchronize_norms(self, stage: Stage) -> None:
-        """Where statistics train on several replicas, they are one."""
-        if self._pad and stage.batch_norm == "train":
-            for layer in self._model.layers:
-                for norm in batch_norms(layer):
-                    norm.synchronized = True
-
-    def _seed_generators(self) -> None:
-        """Sets the state of dropout and its like from the run's seed."""
-        states = [
-            variable
-            for variable in self._model.variables
-            if variable.path.endswith("seed_generator_state")
-        ]
-        for i, state in enumerate(states):
-            state.assign(np.array([self._seed, i], "uint32"))
-
-    def _record(self, row: dict) -> None:
-        self._rows.append(row)
-        if self._folder is not None:
-            self._folder.write_history(self._rows)
-
     def _save_best(self, watch: Watch) -> None:
         if self._folder is None or watch.best_value >= self._best_loss:
             return
@@ -374,20 +305,5 @@ class StagedLoop:
             self._folder.save_model(self._model, "best.keras")
 
     def _save_last(self) -> None:
-        if self._folder is not None and self._rows:
+        if self._folder is not None and len(self._history):
             self._folder.save_model(self._model, "last.keras")
-
-
-@contextlib.contextmanager
-def _retracing_is_meant():
-    """Keeps TensorFlow from warning that each stage traces a new step."""
-
-    def is_other(record):
-        return "triggered tf.function retracing" not in record.getMessage()
-
-    logger = tf.get_logger()
-    logger.addFilter(is_other)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_other)

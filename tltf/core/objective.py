@@ -1,5 +1,6 @@
 """What a step minimises: a Keras model around a TransferModel's layers."""
 
+import contextlib
 import inspect
 
 import keras
@@ -141,3 +142,18 @@ def _weigh(labels: Labels, class_weights, targets):
     targets = tf.cast(targets, tf.float32)
     columns = labels.probabilities(targets)
     return tf.linalg.matvec(columns, tf.constant(class_weights, tf.float32))
+
+
+@contextlib.contextmanager
+def retracing_is_meant():
+    """Keeps TensorFlow from warning that each stage traces a new step."""
+
+    def is_other(record):
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = tf.get_logger()
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)

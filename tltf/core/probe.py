@@ -2,11 +2,11 @@
 
 import keras
 import numpy as np
+from absl import logging
 
 from tltf.core import solve
 from tltf.core.cache.cache import Feed
 from tltf.core.cache.source import FeatureSource
-from tltf.core.labels import Labels
 from tltf.core.model import TransferModel
 from tltf.core.objective import Supervised
 from tltf.core.solve import Solution
@@ -45,6 +45,34 @@ def obstacle(
     return None
 
 
+def is_to_be_solved(
+    model: TransferModel, stage: Stage, feed: Feed, objective: Supervised
+) -> bool:
+    """Whether a stage's head is solved; says so where one might expect it.
+
+    Args:
+        model: The model.
+        stage: What is meant to happen.
+        feed: What the stage reads.
+        objective: What would be trained in steps.
+
+    Raises:
+        ValueError: The stage asks for it, and it cannot be.
+    """
+    if stage.solver == "steps":
+        return False
+    why = obstacle(model, stage, feed, objective)
+    if why is None:
+        return True
+    if stage.solver == "lbfgs":
+        raise ValueError(
+            f"Stage '{stage.name}' cannot be solved by L-BFGS: {why}. With"
+            " solver='auto' it is then trained in steps."
+        )
+    logging.info("Stage '%s' is trained in steps: %s.", stage.name, why)
+    return False
+
+
 def solve_head(
     model: TransferModel, feed: Feed, class_weights: tuple[float, ...] | None
 ) -> Solution:
@@ -63,19 +91,6 @@ def solve_head(
     )
     _head(model)[-1].set_weights([solution.kernel, solution.bias])
     return solution
-
-
-def describe(solution: Solution, labels: Labels) -> str:
-    """Says how a head was solved."""
-    how, strength = "L-BFGS", f"C={solution.strength:.3g}"
-    if labels.kind == "regression":
-        how, strength = "ridge regression", f"alpha={solution.strength:.3g}"
-    ended = "" if solution.converged else " (which did not converge)"
-    return (
-        f"solved by {how}{ended} in place of epochs; of"
-        f" {len(solution.losses)} strengths of regularisation {strength} had"
-        " the least validation loss"
-    )
 
 
 def _head(model: TransferModel) -> list[keras.layers.Layer]:

@@ -2,8 +2,10 @@
 
 import functools
 
+import keras
 import tensorflow as tf
 
+from tltf.core.graph import batch_norms
 from tltf.errors import nearest
 
 _NAMES = ("auto", "mirrored", "one_device:GPU:0")
@@ -39,6 +41,13 @@ def resolve(
         f"`strategy` must be one of {_NAMES} or a tf.distribute.Strategy."
         f" Received: {strategy!r}.{guess}"
     )
+
+
+def synchronize_norms(model: keras.Model) -> None:
+    """Makes the statistics of batch normalisation one over all replicas."""
+    for layer in model.layers:
+        for norm in batch_norms(layer):
+            norm.synchronized = True
 
 
 @functools.cache

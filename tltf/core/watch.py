@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tltf.core import plan
+from tltf.core.history import History
 from tltf.errors import TrainingError
 
 
@@ -170,20 +171,18 @@ class Recorder(keras.callbacks.Callback):
     Args:
         stage: The stage's name.
         schedule: The stage's learning rate.
-        history: Lists by name, appended to.
-        record: Called with each epoch's row.
+        history: What it is added to.
     """
 
     def __init__(
         self,
         stage: str,
         schedule: keras.optimizers.schedules.LearningRateSchedule,
-        history: dict[str, list],
-        record: Callable[[dict], None],
+        history: History,
     ):
         super().__init__()
         self._stage, self._schedule = stage, schedule
-        self._history, self._record = history, record
+        self._history = history
         self._started = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -191,10 +190,9 @@ class Recorder(keras.callbacks.Callback):
         self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Appends the epoch."""
+        """Adds the epoch."""
         seconds = time.perf_counter() - self._started
-        figures = record(self._history, logs, self._rate(), seconds)
-        self._record({"epoch": epoch + 1, "stage": self._stage} | figures)
+        self._history.add(self._stage, logs, self._rate(), seconds)
 
     def _rate(self) -> float:
         """The rate of the epoch's last step, which a callback may have set."""
@@ -203,24 +201,3 @@ class Recorder(keras.callbacks.Callback):
             # Under a strategy it is mirrored, which `float` does not take.
             return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
         return float(self._schedule(optimizer.iterations - 1))
-
-
-def record(
-    history: dict[str, list], logs: dict, rate: float, seconds: float
-) -> dict[str, float]:
-    """Appends the figures of an epoch to a history.
-
-    Args:
-        history: Lists by name.
-        logs: Figures as Keras gives them.
-        rate: The learning rate; 0 where there was none.
-        seconds: How long the epoch took.
-
-    Returns:
-        The figures.
-    """
-    figures = {name: float(value) for name, value in logs.items()}
-    figures |= {"learning_rate": rate, "seconds": seconds}
-    for name, value in figures.items():
-        history.setdefault(name, []).append(value)
-    return figures

@@ -106,16 +106,16 @@ class FeatureCache:
             held = self._deepest(slots[-1]) if slots else None
         return Feed(train, held, obstacle or self._reasons[slots[0]])
 
-    def close(self) -> None:
-        """Leaves on disk what a later run can use, and that alone.
+    def tidy(self) -> None:
+        """Removes from a folder of the run's own what no longer fits it."""
+        if self._shelf is not None and self._settings.is_own:
+            self._shelf.clear(but=sorted(self._keys))
 
-        From a folder of the run's own goes what no longer fits it.
-        """
+    def close(self) -> None:
+        """Gives memory and disk back, but for what a later run can use."""
         self._sources.clear()
         for key in self._room.unnamed:
             self._shelf.remove(key)
-        if self._shelf is not None and self._settings.is_own:
-            self._shelf.clear(but=sorted(self._keys))
 
     def _forget(self, number: int) -> None:
         """Drops what the stage before has changed, or nobody will read."""

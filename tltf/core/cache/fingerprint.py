@@ -14,6 +14,7 @@ import tensorflow as tf
 from tltf._version import __version__
 from tltf.core.graph import Call
 from tltf.core.preprocess import Preprocess
+from tltf.core.random_state import is_random_state
 from tltf.core.split import Split
 
 # Whose layers change with the version alone.
@@ -81,7 +82,7 @@ def of_calls(
         packages.add(kind.__module__.partition(".")[0])
         digest.update(of(wiring, _source(kind), _settings(call.layer)).encode())
         for variable in getattr(call.layer, "variables", ()):
-            if not variable.path.endswith("seed_generator_state"):
+            if not is_random_state(variable):
                 _add(digest, variable.numpy())
     order = [numbered(tensor) for tensor in results]
     return of(digest.hexdigest(), order, _versions(packages))

@@ -50,6 +50,10 @@ def transfer(
     backbone_options: Mapping | None = None,
     head: str = "linear",
     strategy: str | tf.distribute.Strategy | None = "auto",
+    cache: str = "auto",
+    cache_memory: int | str | None = None,
+    cache_dtype: str = "float32",
+    cache_dir: str | pathlib.Path | None = None,
     seed: int = 0,
     overwrite: bool = False,
     verbose: bool = False,
@@ -71,6 +75,12 @@ def transfer(
         backbone_options: Arguments of `backbones.load`.
         head: `"linear"`, `"mlp"` or `"concat_pool"`.
         strategy: As for `fit`.
+        cache: As for `fit`; so are the next three.
+        cache_memory: Bytes of memory that features may take.
+        cache_dtype: `"float32"`, or `"float16"` for half the room.
+        cache_dir: Where features are kept for later runs, and where data
+            that are files remember which of them are good. Default: `cache`
+            in `model_dir`, and nowhere.
         seed: Of Keras' global generator, the split and the order.
         overwrite: Whether a run that is finished in `model_dir` is replaced.
         verbose: Shows progress.
@@ -78,8 +88,8 @@ def transfer(
     Returns:
         An `Outcome`. In `model_dir` lie `settings.yaml` (which repeats the
         run), `environment.json`, `labels.json`, `split.json`, `history.csv`,
-        `best.keras`, `last.keras`, `report.html`, `report.json`, `export/1`
-        and `status.json`.
+        `best.keras`, `last.keras`, `report.html`, `report.json`, `export/1`,
+        `status.json`, and in `cache` features for the next run.
 
     Raises:
         FileExistsError: A finished run is in `model_dir`.
@@ -99,6 +109,12 @@ def transfer(
         "recipe": dict(recipe_options or {}),
         "data": dict(data_options or {}),
         "backbone": dict(backbone_options or {}),
+        "cache": {
+            "cache": cache,
+            "cache_memory": cache_memory,
+            "cache_dtype": cache_dtype,
+            "cache_dir": cache_dir,
+        },
     }
     stages = recipes.of(recipe, **options["recipe"])
     folder = RunFolder(model_dir).claim(overwrite)
@@ -120,6 +136,7 @@ def transfer(
             seed=seed,
             model_dir=folder.path,
             verbose=verbose,
+            **options["cache"],
         )
         report = measure(model, splits, run, seed=seed)
         report.save(folder.path)
@@ -229,8 +246,13 @@ def _model_and_splits(data, backbone, options, head, seed):
             options["backbone"].setdefault("image_size", size)
     loaded = _backbone(backbone, **options["backbone"])
     if not isinstance(data, Splits):
-        sized = {"image_size": loaded.image_size} if loaded.image_size else {}
-        data = datasets.load(data, **{"seed": seed} | sized | options["data"])
+        known = {"seed": seed}
+        if loaded.image_size:
+            known["image_size"] = loaded.image_size
+        cache_dir = options["cache"]["cache_dir"]
+        if cache_dir is not None and datasets.takes(data, "cache_dir"):
+            known["cache_dir"] = cache_dir
+        data = datasets.load(data, **known | options["data"])
     return TransferModel(loaded, data.labels, head=head), data
 
 

@@ -81,6 +81,11 @@ def settings(
         ),
         "head": head,
         "strategy": strategy if isinstance(strategy, str) else "own",
+        **{
+            name: value if isinstance(value, int) else str(value)
+            for name, value in options["cache"].items()
+            if value is not None
+        },
         "seed": seed,
     }
     if plain.get("weights", "") is None:

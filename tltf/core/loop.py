@@ -151,10 +151,11 @@ class StagedLoop:
             notes=(how, *notes.on_audit(self._model, stage, audit)),
         )
         logging.info(
-            "Stage '%s': %d epochs, %d variables learned, %d proved still, %d"
+            "Stage '%s': %d epoch%s, %d variables learned, %d proved still, %d"
             " optimizer slots carried over, %.1f s.",
             stage.name,
             result.epochs,
+            "" if result.epochs == 1 else "s",
             result.learned,
             result.still,
             result.carried,

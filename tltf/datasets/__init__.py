@@ -92,6 +92,12 @@ def names() -> tuple[str, ...]:
     return tuple(f"{kind}:{s.argument}" for kind, s in _SOURCES.items())
 
 
+def takes(source: str, option: str) -> bool:
+    """Whether a source, such as `"folder:flowers/"`, takes an option."""
+    kind = source.partition(":")[0]
+    return kind in _SOURCES and option in _options(_SOURCES[kind].loader)
+
+
 def _suggestion(source: str) -> str:
     if os.path.isdir(source):
         return f" Did you mean 'folder:{source}'?"

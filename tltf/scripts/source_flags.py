@@ -13,7 +13,11 @@ DATA = {
         flags.FloatParser(0, 1),
     ),
     "resize": ("How pictures get their size: stretch, crop or pad.", TEXT),
-    "cache_dir": ("Folder that remembers which pictures are good.", TEXT),
+    "cache_dir": (
+        "Folder of what need not be done twice: which pictures are good, and"
+        " the features of what is frozen. Left out: features lie in model_dir.",
+        TEXT,
+    ),
     "label_kind": ("Of tables: auto, multi_label or regression.", TEXT),
     "text_column": ("Of tables: the column of texts.", TEXT),
     "path_column": ("Of tables: the column of paths of pictures.", TEXT),

@@ -33,6 +33,16 @@ _RECIPE = {
         NumberOrName(),
     ),
     "augment": ("Of training pictures: none, light or strong.", TEXT),
+    "views": (
+        "Augmented views of each picture, computed once and cycled through; 0"
+        " augments anew in each epoch, which no cache can serve.",
+        WHOLE,
+    ),
+    "solver": (
+        "Of linear_probe: auto (L-BFGS for a linear head), lbfgs or steps.",
+        TEXT,
+    ),
+    "head_solver": ("Of lp_ft: steps, auto or lbfgs.", TEXT),
     "head_epochs": ("Of lp_ft: epochs of the head alone.", COUNT),
     "head_learning_rate": ("Of lp_ft: rate of the head alone.", _RATE),
     "blocks": (
@@ -73,6 +83,12 @@ _OWN = {
     "seed": ("Of weights, order and split.", WHOLE),
     "overwrite": ("Replaces a finished run in model_dir.", YES_OR_NO),
     "strategy": ("auto, mirrored or one_device:GPU:0.", TEXT),
+    "cache": (
+        "Where features of what is frozen lie: auto, memory, disk or none.",
+        TEXT,
+    ),
+    "cache_memory": ("What they may take in memory, such as 2GB.", TEXT),
+    "cache_dtype": ("float32, or float16 for half the room.", TEXT),
     "verbose": ("Shows a line an epoch.", YES_OR_NO, True),
 }
 for _table in (SOURCES, _OWN, _RECIPE, DATA, BACKBONE):
@@ -82,6 +98,9 @@ for _table in (SOURCES, _OWN, _RECIPE, DATA, BACKBONE):
 def run(_) -> Answer:
     """Trains, measures and exports."""
     recipe_options = _recipe_options()
+    data_options = arguments.given(FLAGS, DATA)
+    # It is the training's too, which hands it on to data that know it.
+    cache_dir = data_options.pop("cache_dir", None)
     quiet.load_tensorflow()
     from tltf import flow
 
@@ -89,7 +108,8 @@ def run(_) -> Answer:
         FLAGS.data,
         FLAGS.backbone,
         recipe_options=recipe_options,
-        data_options=arguments.given(FLAGS, DATA),
+        data_options=data_options,
+        cache_dir=cache_dir,
         backbone_options=arguments.given(FLAGS, BACKBONE),
         **{"verbose": FLAGS.verbose} | arguments.given(FLAGS, _OWN),
     )

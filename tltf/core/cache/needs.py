@@ -82,8 +82,7 @@ class Needs:
         found: dict[Slot, int] = {}
         for later in self._later(number):
             for slot in self.slots(later):
-                epochs = self._stages[later].epochs
-                found[slot] = found.get(slot, 0) + epochs
+                found[slot] = found.get(slot, 0) + self._passes(later)
         return found
 
     def stage_of(self, slot: Slot) -> Stage:
@@ -104,6 +103,12 @@ class Needs:
             self._graph.between(slot.cut, self.cuts[later]) is not None
             for later in self._later(number)
         )
+
+    def _passes(self, number: int) -> int:
+        """How often a stage goes over its data."""
+        stage = self._stages[number]
+        # To solve a head, and to say how well it does.
+        return stage.epochs if stage.solver == "steps" else 2
 
     def _later(self, number: int) -> Iterator[int]:
         """The stages from here on whose frozen part is as it is now."""

@@ -24,8 +24,8 @@ _TIE = 1e-6
 # What varies by a smaller share of its mean, or of the feature that varies
 # most, is rounding: scaled up it would drown new examples.
 _CONSTANT = 1e-6
-# About one gigabyte of float64, and about a minute of one processor core.
-_MOST_NUMBERS, _MOST_WORK = 2**27, 2**30
+# About one gigabyte of float64, and half a minute of one processor core.
+_MOST_NUMBERS, _MOST_WORK = 2**27, 2**28
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tltf.core.augment import Augment
 from tltf.core.cache import fingerprint, room
 from tltf.core.cache.allot import Room, Wanted
 from tltf.core.cache.filling import Filling, Views
-from tltf.core.cache.forward import Unrepeatable
+from tltf.core.cache.forward import Forward, Unrepeatable
 from tltf.core.cache.needs import Needs, Slot
 from tltf.core.cache.settings import CacheSettings
 from tltf.core.cache.shelf import Shelf
@@ -74,9 +74,10 @@ class FeatureCache:
         show: Callable[[Iterator, int], Iterator] = lambda steps, _: steps,
     ):
         self._model, self._parts = model, splits.parts
-        self._settings, self._strategy, self._seed = settings, strategy, seed
+        self._settings, self._seed = settings, seed
         self._show = show
         self._graph = trace(model)
+        self._forward = Forward(self._graph, strategy)
         self._needs = Needs(model, self._graph, stages)
         self._shelf = settings.folder and Shelf(settings.folder)
         self._room = Room(settings, self._shelf)
@@ -153,6 +154,7 @@ class FeatureCache:
                 of_pass[slot] = count
         for of_pass in passes.values():
             self._fill_part(of_pass)
+        self._forward.forget()
 
     def _fill_part(self, reads: dict[Slot, int]) -> None:
         started = time.perf_counter()
@@ -192,7 +194,7 @@ class FeatureCache:
             self._graph,
             self._parts[slot.part],
             self._model.preprocess,
-            self._strategy,
+            self._forward,
             self._room,
             views,
             dtype,

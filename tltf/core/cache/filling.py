@@ -8,8 +8,8 @@ import tensorflow as tf
 from absl import logging
 
 from tltf.core.augment import Augment
-from tltf.core.cache import forward
 from tltf.core.cache.allot import Room, Wanted
+from tltf.core.cache.forward import Forward
 from tltf.core.cache.source import FeatureSource
 from tltf.core.cache.table import Column
 from tltf.core.graph import Cut, Graph
@@ -39,7 +39,7 @@ class Filling:
         graph: Of the model.
         split: The part.
         preprocess: Of its raw examples.
-        strategy: In whose scope the model was made.
+        forward: What runs the frozen layers.
         room: Where tables go.
         views: Of the examples; None for the examples as they are.
         dtype: `"float32"` or `"float16"`, what is stored.
@@ -50,13 +50,13 @@ class Filling:
         graph: Graph,
         split: Split,
         preprocess: Preprocess | None,
-        strategy: tf.distribute.Strategy,
+        forward: Forward,
         room: Room,
         views: Views | None = None,
         dtype: str = "float32",
     ):
         self._graph, self._split, self._preprocess = graph, split, preprocess
-        self._strategy, self._room = strategy, room
+        self._forward, self._room = forward, room
         self._views, self._dtype = views, dtype
         count = 1 if views is None else views.count
         self.rows, self.steps = count * len(split), count * split.steps
@@ -79,14 +79,11 @@ class Filling:
             Unrepeatable: Features are no constants.
         """
         end = _union([each.cut for each in wanted])
-        model = self._graph.model(start and start.cut, end)
         batches = self._examples() if start is None else _alone(start)
-        outputs = show(
-            forward.over(
-                model, batches, self._split.batch_size, self._strategy
-            ),
-            self.steps,
+        features = self._forward.over(
+            batches, self._split.batch_size, start and start.cut, end
         )
+        outputs = show(features, self.steps)
         writers = {}
         try:
             self._fill(writers, wanted, end, outputs)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.core import passes
-from tltf.core.graph import Features
+from tltf.core.graph import Cut, Features, Graph
 from tltf.errors import DataError
 
 # How far the features of an example may be from those that it has alone:
@@ -20,36 +20,64 @@ class Unrepeatable(DataError):
     """The same example gives other features another time."""
 
 
-def over(
-    model: keras.Model,
-    batches: tf.data.Dataset,
-    batch_size: int,
-    strategy: tf.distribute.Strategy,
-) -> Iterator[list[tf.Tensor]]:
-    """Runs a model for inference, under any strategy.
+class Forward:
+    """Runs parts of a model for inference, under any strategy.
 
-    The first batch is a test: its examples must have the same features alone
-    as among others, or else they are no constants and cannot be kept.
+    A part is traced once, whatever it is run over.
 
     Args:
-        model: Takes what `batches` gives.
-        batches: Pairs of inputs, `batch_size` at a time but the last, and a
-            tuple of what is passed on.
-        batch_size: A multiple of the number of replicas.
+        graph: Of the model.
         strategy: In whose scope the model was made.
-
-    Yields:
-        For each batch the model's outputs, flattened, and what is passed on.
-
-    Raises:
-        Unrepeatable: The first batch did not pass its test.
     """
-    run = _runner(model, batches.element_spec[0], batch_size, strategy)
-    for number, (inputs, passed_on) in enumerate(batches):
-        outputs = run(inputs)
-        if number == 0:
-            _check_repeatable(run, inputs, outputs)
-        yield [*outputs, *passed_on]
+
+    def __init__(self, graph: Graph, strategy: tf.distribute.Strategy):
+        self._graph, self._strategy = graph, strategy
+        self._runners = {}
+
+    def over(
+        self,
+        batches: tf.data.Dataset,
+        batch_size: int,
+        start: Cut | None,
+        end: Cut,
+    ) -> Iterator[list[tf.Tensor]]:
+        """Goes from one cut to another for all batches.
+
+        The first batch is a test: its examples must have the same features
+        alone as among others, or else they are no constants and cannot be
+        kept.
+
+        Args:
+            batches: Pairs of inputs, `batch_size` at a time but the last, and
+                a tuple of what is passed on.
+            batch_size: A multiple of the number of replicas.
+            start: What the inputs are; None for the model's inputs.
+            end: What is computed.
+
+        Yields:
+            For each batch what crosses the end, and what is passed on.
+
+        Raises:
+            Unrepeatable: The first batch did not pass its test.
+        """
+        spec = batches.element_spec[0]
+        leaves = tuple(map(str, tf.nest.flatten(spec)))
+        key = (start, end, leaves, batch_size)
+        if key not in self._runners:
+            model = self._graph.model(start, end)
+            self._runners[key] = _runner(
+                model, spec, batch_size, self._strategy
+            )
+        run = self._runners[key]
+        for number, (inputs, passed_on) in enumerate(batches):
+            outputs = run(inputs)
+            if number == 0:
+                _check_repeatable(run, inputs, outputs)
+            yield [*outputs, *passed_on]
+
+    def forget(self) -> None:
+        """Gives back what was traced."""
+        self._runners.clear()
 
 
 def _runner(model, spec, batch_size, strategy):
@@ -59,8 +87,10 @@ def _runner(model, spec, batch_size, strategy):
         return keras.tree.flatten(model(inputs, training=False))
 
     if strategy.num_replicas_in_sync == 1:
-        return tf.function(forward, input_signature=[spec])
-    each = tf.function(lambda inputs: strategy.run(forward, args=(inputs,)))
+        return tf.function(forward, input_signature=[spec], autograph=False)
+    each = tf.function(
+        lambda inputs: strategy.run(forward, args=(inputs,)), autograph=False
+    )
 
     def run(inputs):
         """Gives every replica as many examples, and joins what they give."""

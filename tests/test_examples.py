@@ -92,3 +92,15 @@ def test_train_script(folder, tmp_path):  # noqa: F811
     assert done.returncode == 0, done.stderr[-2000:]
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     assert status["state"] == "finished"
+
+
+def test_several_heads(folder, tmp_path, capsys):  # noqa: F811
+    results = load("several_heads").main(
+        folder, tmp_path / "features", backbone="demo:digits_0_4"
+    )
+    assert len(results) == 4
+    found = capsys.readouterr().out
+    # The second and third find the features of the first; the last needs
+    # those below the last block too.
+    assert found.count("kept from an earlier run") == 2
+    assert "was solved by L-BFGS" in found

@@ -3,6 +3,8 @@ import pytest
 import tensorflow as tf
 
 from tltf.core import passes
+from tltf.core.labels import Labels
+from tltf.core.split import Split
 
 
 def stream(shape, dtype=tf.float32):
@@ -51,3 +53,25 @@ def test_weights_of_a_filled_batch_add_up_to_its_size():
     np.testing.assert_array_equal(filled[:, 0], [1, 2, 3, 1, 1, 1, 1, 1])
     np.testing.assert_array_equal(targets, filled + 1)
     np.testing.assert_allclose(weights, [8 / 3] * 3 + [0] * 5)
+
+
+def test_one_pass_reads_every_example_once():
+    """A pass that is cut out of endless ones reads on into the next."""
+    read = []
+
+    def note(number):
+        read.append(int(number))
+        return number
+
+    def example(number):
+        noted = tf.numpy_function(note, [number], tf.int64)
+        return tf.ensure_shape(noted, ()), number % 2
+
+    split = Split(
+        tf.data.Dataset.range(20).map(example),
+        np.arange(20) % 2,
+        Labels(("even", "odd")),
+        batch_size=4,
+    )
+    assert len(list(split.one_pass())) == 5
+    assert sorted(read) == list(range(20))

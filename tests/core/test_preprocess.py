@@ -71,9 +71,30 @@ def test_large_jpeg_is_decoded_at_reduced_size(scale):
     np.testing.assert_allclose(preprocess(raw), averaged, atol=6)
 
 
+@pytest.mark.parametrize(("scale", "ratio"), [(3, 2), (6, 4), (16, 8)])
+def test_large_jpeg_is_never_decoded_smaller_than_needed(scale, ratio):
+    raw = encoded(picture(32 * scale, 48 * scale), "JPEG")
+    shape = (32 * scale // ratio, 48 * scale // ratio, 3)
+    assert ImagePreprocess((32, 48)).decode(raw).shape == shape
+
+
 def test_small_jpeg_is_decoded_whole():
     raw = encoded(picture(40, 60), "JPEG")
     assert ImagePreprocess((32, 48)).decode(raw).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize("size", [(224, 224), (301, 200), (97, 412)])
+def test_padded_as_it_is_served(size):
+    """A float32 size lost a column of 224 x 224 in 100 x 60, if traced."""
+    preprocess = ImagePreprocess((100, 60), "pad")
+    pixels = np.full((*size, 3), 9, "uint8")
+    eager = preprocess.from_pixels(pixels).numpy()
+    traced = tf.function(preprocess.from_pixels)(tf.constant(pixels)).numpy()
+    np.testing.assert_array_equal(eager, traced)
+    scale = min(100 / size[0], 60 / size[1])
+    rows, columns = (eager.max(axis=(axis, 2)) > 0 for axis in (1, 0))
+    assert rows.sum() == int(size[0] * scale + 1e-9)
+    assert columns.sum() == int(size[1] * scale + 1e-9)
 
 
 def test_crop_keeps_the_middle_and_pad_keeps_all():

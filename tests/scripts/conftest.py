@@ -53,6 +53,7 @@ def train_words(folder, **changed) -> list[str]:
         "weights": "none",
         "labels_per_class": 4,
         "recipe": "linear_probe",
+        "solver": "steps",
         "epochs": 1,
         "learning_rate": 0.01,
         "model_dir": folder,

@@ -1,6 +1,7 @@
 """`tltf train` writes a run that its own settings repeat."""
 
 import csv
+import json
 
 import pytest
 import yaml
@@ -29,6 +30,7 @@ def test_settings_repeat_the_run(tltf, tmp_path):
     assert history(again) == history(first) and len(history(first)) == 3
     assert settings_of(again) == settings_of(first)
     typed = ["--seed=8", "--recipe=linear_probe", "--epochs=2"]
+    typed.append("--solver=steps")
     code, _, err = tltf("train", settings, f"--model_dir={other}", *typed)
     assert code == 0, err
     assert len(history(other)) == 2 and history(other)[0] != history(first)[0]
@@ -82,5 +84,30 @@ def test_a_terminal_sees_our_lines_only(tmp_path):
     assert out.startswith("{") and out.rstrip().endswith("}")
     epoch, *stage = err.split("\n")
     assert epoch.startswith("head ")
-    assert " ".join(stage).startswith("Stage 'head': 1 epochs, ")
+    assert " ".join(stage).startswith("Stage 'head': 1 epoch, ")
     assert " ".join(stage).endswith(" s. ")
+
+
+def test_the_log_says_where_features_lie_and_a_second_run_finds_them(tmp_path):
+    words = train_words(tmp_path / "run", epochs=2, cache_dir=tmp_path / "kept")
+    said = [
+        " ".join(start(*again).communicate(timeout=120)[1].split())
+        for again in (words, [*words, "--overwrite"])
+    ]
+    assert "Features of 20 train examples" in said[0]
+    assert f"in memory, kept in {tmp_path}/kept" in said[0]
+    assert said[1].count("kept from an earlier run") == 2
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert any("cached features" in note for note in report["notes"])
+
+
+def test_an_augmenting_stage_says_why_it_is_not_cached(tltf, tmp_path):
+    words = train_words(tmp_path / "run", epochs=2, augment="light")
+    code, out, _ = tltf(*words)
+    assert code == 0
+    assert "views=4 would compute four augmented views" in " ".join(out.split())
+
+
+def test_the_default_linear_probe_is_solved(tltf, tmp_path):
+    code, out, _ = tltf(*train_words(tmp_path / "run", solver=None))
+    assert code == 0 and "was solved by L-BFGS" in out

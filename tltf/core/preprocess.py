@@ -106,7 +106,7 @@ class ImagePreprocess(Preprocess):
         # To resize bytes takes longer than to cast them first.
         pixels = tf.cast(pixels, tf.float32)
         if self.resize == "pad":
-            pixels = tf.image.resize_with_pad(pixels, height, width)
+            pixels = _fit_and_pad(pixels, height, width)
         else:
             pixels = tf.image.resize(pixels, (height, width))
         return tf.ensure_shape(
@@ -236,3 +236,22 @@ def _crop(pixels, height, width):
     keep_w = tf.minimum(w, h * width // height)
     top, left = (h - keep_h) // 2, (w - keep_w) // 2
     return pixels[..., top : top + keep_h, left : left + keep_w, :]
+
+
+def _fit_and_pad(pixels, height, width):
+    """Fits `[..., h, w, c]` into height × width, with black around it.
+
+    In whole numbers: `tf.image.resize_with_pad` computes the size in float32,
+    and traced it may lose a row that it does not lose untraced.
+    """
+    shape = tf.shape(pixels)
+    h, w = shape[-3], shape[-2]
+    fit_h = tf.maximum(tf.minimum(height, h * width // w), 1)
+    fit_w = tf.maximum(tf.minimum(width, w * height // h), 1)
+    return tf.image.pad_to_bounding_box(
+        tf.image.resize(pixels, (fit_h, fit_w)),
+        (height - fit_h) // 2,
+        (width - fit_w) // 2,
+        height,
+        width,
+    )

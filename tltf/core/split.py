@@ -113,7 +113,7 @@ class Split:
             A `tf.data.Dataset`. Labels are as in `targets`, so that
             `sparse_categorical_crossentropy` fits where classes are numbers.
         """
-        return self.read(None, preprocess).prefetch(tf.data.AUTOTUNE)
+        return self.read(None, preprocess).prefetch(passes.AHEAD)
 
     def passes(
         self,
@@ -148,19 +148,14 @@ class Split:
         """
 
         def one_pass(epoch):
-            batches = self.read(
-                None if seed is None else (seed, epoch), preprocess
-            ).map(lambda inputs, labels: (inputs, self.labels.encode(labels)))
+            order = None if seed is None else (seed, epoch)
+            batches = self._encoded(self.read(order, preprocess))
             if augment is not None:
                 batches = batches.enumerate(epoch * self.steps).map(
                     lambda step, batch: augment(*batch, seed or 0, step)
                 )
             batches = batches.take(self.steps_of(whole))
-            if not pad:
-                return batches
-            return batches.map(
-                lambda *batch: passes.fill_up(self.batch_size, *batch)
-            )
+            return self._padded(batches) if pad else batches
 
         return passes.endless(one_pass, first_epoch)
 
@@ -173,9 +168,10 @@ class Split:
             preprocess: Used in place of the split's own.
             pad: As for `passes`.
         """
-        batches = self.passes(preprocess=preprocess, pad=pad)
-        counted = tf.data.experimental.assert_cardinality(self.steps)
-        return batches.take(self.steps).apply(counted)
+        # Not the first of `passes`: those read on into the next one.
+        batches = self._encoded(self.read(None, preprocess))
+        batches = self._padded(batches) if pad else batches
+        return passes.counted(batches, self.steps)
 
     def read(
         self,
@@ -243,13 +239,30 @@ class Split:
             )
         )
 
+    def _encoded(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        return batches.map(
+            lambda inputs, labels: (inputs, self.labels.encode(labels))
+        )
+
+    def _padded(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        return batches.map(
+            lambda *batch: passes.fill_up(self.batch_size, *batch)
+        )
+
     def _batched(
         self, examples: tf.data.Dataset, preprocess: Preprocess | None
     ) -> tf.data.Dataset:
         preprocess = preprocess or self.preprocess
+        if preprocess is not None and not self._is_raw(examples):
+            preprocess = None
         if self.is_files:
+            # In one step, where it can be: each takes time of its own.
+            if preprocess is not None and not preprocess.is_batched:
+                return _parallel(
+                    examples, lambda path: preprocess(tf.io.read_file(path))
+                ).batch(self.batch_size)
             examples = _parallel(examples, tf.io.read_file)
-        if preprocess is None or not self._is_raw(examples):
+        if preprocess is None:
             return examples.batch(self.batch_size)
         if preprocess.is_batched:
             return _parallel(examples.batch(self.batch_size), preprocess)

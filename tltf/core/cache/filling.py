@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 from absl import logging
 
+from tltf.core import passes
 from tltf.core.augment import Augment
 from tltf.core.cache.allot import Room, Wanted
 from tltf.core.cache.forward import Forward
@@ -90,6 +91,7 @@ class Filling:
             self._finish(writers)
         except BaseException:
             for writer, _ in writers.values():
+                self._room.give_back(writer)
                 writer.discard()
             raise
 
@@ -113,18 +115,22 @@ class Filling:
         seconds = (time.perf_counter() - started) * self.steps
         for each in wanted:
             places = self._places(end, each.cut)
-            columns = [Column.of(early[0][i], self._dtype) for i in places]
+            columns = [
+                Column.of(early[0][i], self._dtype_of(i, end)) for i in places
+            ]
             writer = self._room.allot(each, columns, self.rows, seconds)
             if writer is not None:
                 writers[id(each)] = writer, (each, places, columns)
-        if not writers:
-            outputs.close()
-            return
         for batch in early:
             self._append(writers, batch)
         early.clear()
-        for batch in outputs:
+        while writers and (batch := next(outputs, None)):
             self._append(writers, batch)
+        outputs.close()
+
+    def _dtype_of(self, place: int, end: Cut) -> str:
+        """Targets are stored as they are; they are few."""
+        return self._dtype if place < len(end.tensors) else "float32"
 
     def _places(self, end, cut) -> list[int]:
         """Where in a batch the columns of a cut are; targets come last."""
@@ -154,7 +160,7 @@ class Filling:
         batches = self._split.read(None, self._preprocess)
         if self._views is None:
             batches = batches.map(lambda inputs, _: (inputs, ()))
-            return batches.prefetch(tf.data.AUTOTUNE)
+            return batches.prefetch(passes.AHEAD)
         views, steps = self._views, self._split.steps
 
         def view(number):
@@ -163,7 +169,7 @@ class Filling:
             )
 
         every = tf.data.Dataset.range(views.count).flat_map(view)
-        return every.prefetch(tf.data.AUTOTUNE)
+        return every.prefetch(passes.AHEAD)
 
     def _augmented(self, step, inputs, labels):
         targets = self._split.labels.encode(labels)

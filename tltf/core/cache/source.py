@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tltf.core import passes
@@ -11,6 +12,8 @@ from tltf.core.cache.table import Table
 from tltf.core.graph import Cut, Features
 from tltf.core.preprocess import Preprocess
 from tltf.core.split import Split
+
+_FIRST_EPOCH = np.int64(0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,25 +53,24 @@ class FeatureSource:
         steps = self.split.steps_of(whole)
 
         def one_pass(epoch):
-            batches = self._batches(epoch, seed).take(steps)
-            if not pad:
-                return batches
-            size = self.split.batch_size
-            return batches.map(lambda *batch: passes.fill_up(size, *batch))
+            return self._filled(self._batches(epoch, seed).take(steps), pad)
 
         return passes.endless(one_pass, first_epoch)
 
     def one_pass(self, *, pad: bool = False) -> tf.data.Dataset:
         """As `Split.one_pass`, of `(Features, targets)`."""
-        steps = self.split.steps
-        counted = tf.data.experimental.assert_cardinality(steps)
-        return self.passes(pad=pad).take(steps).apply(counted)
+        batches = self._filled(self._batches(_FIRST_EPOCH, None), pad)
+        return passes.counted(batches, self.split.steps)
 
     def inputs(self) -> tf.data.Dataset:
         """The features alone, in the order of the examples."""
-        return self._batches(tf.constant(0, tf.int64), None).map(
-            lambda inputs, _: inputs
-        )
+        return self._batches(_FIRST_EPOCH, None).map(lambda inputs, _: inputs)
+
+    def _filled(self, batches, pad):
+        if not pad:
+            return batches
+        size = self.split.batch_size
+        return batches.map(lambda *batch: passes.fill_up(size, *batch))
 
     def _batches(self, epoch, seed):
         order = None if seed is None else (seed, epoch)

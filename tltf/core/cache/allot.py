@@ -92,8 +92,12 @@ class Room:
         self.unnamed.append(f"unnamed-{uuid.uuid4().hex}")
         return self.unnamed[-1]
 
-    def give_back(self, table: Table) -> None:
-        """Takes back the memory of features that are no longer needed."""
+    def give_back(self, table) -> None:
+        """Takes back the memory of features that are no longer needed.
+
+        Args:
+            table: A `Table`, or what was to become one.
+        """
         if table.where == "memory":
             self._memory += table.bytes
 

@@ -1,9 +1,11 @@
 """Says which stage reads which features, and has them computed once."""
 
+import collections
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import keras
 import tensorflow as tf
 from absl import logging
 
@@ -16,6 +18,7 @@ from tltf.core.cache.needs import Needs, Slot
 from tltf.core.cache.settings import CacheSettings
 from tltf.core.cache.shelf import Shelf
 from tltf.core.cache.source import FeatureSource
+from tltf.core.cache.table import Uneven
 from tltf.core.graph import Cut, trace
 from tltf.core.model import TransferModel
 from tltf.core.splits import Splits
@@ -109,7 +112,7 @@ class FeatureCache:
 
     def tidy(self) -> None:
         """Removes from a folder of the run's own what no longer fits it."""
-        if self._shelf is not None and self._settings.is_own:
+        if self._keys and self._settings.is_own:
             self._shelf.clear(but=sorted(self._keys))
 
     def close(self) -> None:
@@ -142,7 +145,10 @@ class FeatureCache:
         # Fingerprints of weights are those of now.
         self._computed.clear()
         reads = self._needs.reads(number)
-        once = sum(n for slot, n in reads.items() if slot.part == "train") <= 1
+        epochs = collections.Counter()
+        for slot, count in reads.items():
+            epochs[slot.part] += count
+        once = max(epochs.values(), default=0) <= 1
         if once and self._settings.place == "auto":
             reason = "its one epoch reads every example once"
             self._reasons |= dict.fromkeys(reads, reason)
@@ -209,7 +215,7 @@ class FeatureCache:
                 logging.warning("%s; stored as float32.", error)
                 filling = self._filling(slot, "float32")
                 filling.run(missing, start, self._show)
-        except Unrepeatable as error:
+        except (Unrepeatable, Uneven) as error:
             for each in missing:
                 each.reason = str(error)
             return
@@ -263,7 +269,7 @@ class FeatureCache:
         try:
             made_of = [_FORMAT, self._settings.dtype, self._prints(slot)]
             if slot.variant is not None:
-                views = self._needs.stage_of(slot).views_config()
+                views = fingerprint.of_views(self._needs.stage_of(slot))
                 made_of += [views, self._seed, part.batch_size]
                 made_of += [part.targets.tolist()]
         except ValueError as error:
@@ -282,7 +288,9 @@ class FeatureCache:
             )
         if cut not in self._computed:
             self._computed[cut] = fingerprint.of_calls(
-                self._graph.between(None, cut), self._graph.at(Cut(cut.made))
+                self._graph.between(None, cut),
+                keras.tree.flatten(self._graph.inputs),
+                self._graph.at(Cut(cut.made)),
             )
         return [self._data[slot.part], self._computed[cut]]
 

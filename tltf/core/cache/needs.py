@@ -1,10 +1,10 @@
 """Which features the stages of a run read, and how long they stay true."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 
 from tltf.core.augment import Augment
+from tltf.core.cache import fingerprint
 from tltf.core.graph import Cut, Graph
 from tltf.core.model import TransferModel
 from tltf.core.objective import cut_of
@@ -45,7 +45,7 @@ class Needs:
     def slots(self, number: int) -> list[Slot]:
         """What a stage reads: training features, if it may, then held ones."""
         cut, stage = self.cuts[number], self._stages[number]
-        if not cut.made:
+        if not self._weighted(cut):
             return []
         held = Slot("validation", cut)
         if self.obstacle(number):
@@ -55,7 +55,7 @@ class Needs:
     def obstacle(self, number: int) -> str:
         """Says why a stage cannot train on features, if it cannot."""
         stage = self._stages[number]
-        if not self.cuts[number].made:
+        if not self._weighted(self.cuts[number]):
             return "nothing that is frozen lies below what trains"
         if Augment.of(stage.augment) is None:
             return ""
@@ -133,6 +133,6 @@ def _variant(stage: Stage) -> str | None:
     if Augment.of(stage.augment) is None:
         return None
     try:
-        return json.dumps(stage.views_config(), sort_keys=True, default=str)
+        return fingerprint.of_views(stage)
     except ValueError:
         return f"{stage.views} views of {id(stage)}"

@@ -1,9 +1,11 @@
 """A folder of features that outlive a run, each found by its key."""
 
 import contextlib
+import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 import zlib
@@ -15,6 +17,9 @@ from absl import logging
 from tltf.core.cache.table import Column, Table
 
 _MANIFEST = "manifest.json"
+# What the folders are called: of a table that has a key, one that has none,
+# one that was not finished.
+_OURS = re.compile(r"[0-9a-f]{32}|unnamed-[0-9a-f]{24}|\.writing-.+")
 # How much is read at once while a file is verified.
 _CHUNK = 2**24
 
@@ -42,7 +47,7 @@ class Shelf:
             return None
         try:
             return _opened(place, key)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             logging.warning(
                 "Cached features in %s are not as they were written (%s): they"
                 " are computed again.",
@@ -81,12 +86,12 @@ class Shelf:
         shutil.rmtree(self._place(key), ignore_errors=True)
 
     def clear(self, but: Sequence[str]) -> None:
-        """Removes all tables but those of some keys."""
+        """Removes all tables but those of some keys, and nothing else."""
         wanted = {self._place(key) for key in but}
         if not self.path.exists():
             return
         for place in self.path.iterdir():
-            if (place / _MANIFEST).exists() and place not in wanted:
+            if _OURS.fullmatch(place.name) and place not in wanted:
                 shutil.rmtree(place, ignore_errors=True)
 
     def _place(self, key: str) -> pathlib.Path:
@@ -95,6 +100,8 @@ class Shelf:
 
 class _Writer:
     """Appends rows to the files of a table; see `MemoryTable`."""
+
+    where = "disk"
 
     def __init__(self, place, key, columns, rows):
         self._place, self._key, self._columns = place, key, tuple(columns)
@@ -118,16 +125,18 @@ class _Writer:
             "fortran_order": False,
             "shape": (rows, *column.shape),
         }
-        np.lib.format.write_array_header_2_0(file, header)
+        text = io.BytesIO()
+        np.lib.format.write_array_header_2_0(text, header)
+        self._write(number, text.getvalue())
 
     def append(self, batch) -> None:
         """Adds the next rows, an array for each column."""
-        for i, (file, values) in enumerate(
-            zip(self._files, batch, strict=True)
-        ):
-            content = memoryview(np.ascontiguousarray(values)).cast("B")
-            file.write(content)
-            self._checks[i] = zlib.crc32(content, self._checks[i])
+        for i, values in enumerate(batch):
+            self._write(i, memoryview(np.ascontiguousarray(values)).cast("B"))
+
+    def _write(self, number, content) -> None:
+        self._files[number].write(content)
+        self._checks[number] = zlib.crc32(content, self._checks[number])
 
     def finish(self) -> Table:
         """Puts the table in its place and maps it."""
@@ -146,10 +155,16 @@ class _Writer:
         }
         text = json.dumps(manifest, indent=2) + "\n"
         (self._beside / _MANIFEST).write_text(text, "utf-8")
-        with contextlib.suppress(OSError):
-            # Another run may have put the same features there meanwhile.
+        try:
             os.rename(self._beside, self._place)
-        self.discard()
+        except OSError:
+            # Another run may have put the same features there meanwhile.
+            theirs = Shelf(self._place.parent).find(self._key)
+            if theirs is None:
+                raise
+            return theirs
+        finally:
+            self.discard()
         return _opened(self._place, self._key, verify=False)
 
     def discard(self) -> None:
@@ -169,18 +184,20 @@ def _opened(place: pathlib.Path, key: str, verify: bool = True) -> Table:
         path = place / f"{i}.npy"
         if path.stat().st_size != manifest["bytes"][i]:
             raise ValueError(f"{path.name} has another size")
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if verify and _checksum(path, array.offset) != manifest["crc32"][i]:
+        if verify and _checksum(path) != manifest["crc32"][i]:
             raise ValueError(f"{path.name} has another checksum")
-        columns.append(Column.from_config(config))
+        column = Column.from_config(config)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if (array.dtype, array.shape[1:]) != (column.numpy_dtype, column.shape):
+            raise ValueError(f"{path.name} holds other arrays")
+        columns.append(column)
         arrays.append(array)
     return Table(tuple(columns), tuple(arrays), "disk")
 
 
-def _checksum(path: pathlib.Path, offset: int) -> int:
+def _checksum(path: pathlib.Path) -> int:
     check = 0
     with open(path, "rb") as file:
-        file.seek(offset)
         while chunk := file.read(_CHUNK):
             check = zlib.crc32(chunk, check)
     return check

@@ -6,6 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tltf.errors import DataError
+
+
+class Uneven(DataError):
+    """Examples have features of different shapes."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Column:
@@ -50,7 +56,13 @@ class Column:
 
         Raises:
             OverflowError: A finite value is infinite as float16.
+            Uneven: Its examples have another shape than the column's.
         """
+        if tuple(tensor.shape[1:]) != self.shape:
+            raise Uneven(
+                "features of different examples differ in shape, so that they"
+                " make no table"
+            )
         values = tf.cast(tensor, self.stored)
         if self.stored != self.dtype:
             finite = tf.reduce_all(tf.math.is_finite(values))
@@ -130,6 +142,8 @@ class MemoryTable:
         rows: How many there will be.
     """
 
+    where = "memory"
+
     def __init__(self, columns: Sequence[Column], rows: int):
         self._columns = tuple(columns)
         self._arrays = [
@@ -137,6 +151,11 @@ class MemoryTable:
             for column in columns
         ]
         self._filled = 0
+
+    @property
+    def bytes(self) -> int:
+        """What it takes."""
+        return sum(array.nbytes for array in self._arrays)
 
     def append(self, batch: Sequence[np.ndarray]) -> None:
         """Adds the next rows, an array for each column."""

@@ -139,25 +139,6 @@ class Stage:
                 f" Received: {value!r}.{guess}"
             )
 
-    def views_config(self) -> list:
-        """Returns plain data that tells its augmented views from others.
-
-        Raises:
-            ValueError: A layer of the user's own has no configuration.
-        """
-        augment = self.augment
-        if not isinstance(augment, str):
-            layers = augment if isinstance(augment, Sequence) else [augment]
-            try:
-                augment = [
-                    keras.saving.serialize_keras_object(x) for x in layers
-                ]
-            except NotImplementedError as error:
-                raise ValueError(
-                    f"an augmentation has no readable settings ({error})"
-                ) from error
-        return [self.views, augment]
-
     def to_dict(self) -> dict:
         """Returns plain data, objects by their Keras configuration."""
         plain = {

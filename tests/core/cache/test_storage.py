@@ -1,7 +1,5 @@
 """Where features lie is nobody's concern but the log's."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -205,16 +203,22 @@ def test_features_without_a_name_do_not_outlive_the_run(splits, tmp_path):
 def test_bfloat16_features_are_stored_as_they_are(splits, tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        feed, _ = fed(
-            counted_model(), splits, HEAD, folder=tmp_path, place="disk"
-        )
+        model = counted_model()
+        feed, _ = fed(model, splits, Stage(1, 3), folder=tmp_path, place="disk")
     finally:
         keras.config.set_dtype_policy("float32")
     assert feed.train.table.columns[0].stored == "bfloat16"
-    assert feed.train.table.bytes == TRAIN_BYTES // 2
-    manifest = next(tmp_path.glob("*/manifest.json"))
-    assert json.loads(manifest.read_text())["columns"][0]["stored"] == (
-        "bfloat16"
+    # Below the upper block: 12 x 12 x 4, of two bytes.
+    assert feed.train.table.bytes == 30 * 12 * 12 * 4 * 2
+    below = keras.Model(model.input, model.get_layer("a_relu").output)
+    images = keras.ops.cast(splits.train.examples, "float32")
+    expected = keras.ops.cast(below(images, training=False), "float32")
+    stored = feed.train.table.columns[0].to_tensor(
+        tf.constant(np.array(feed.train.table.arrays[0]))
+    )
+    assert stored.dtype == tf.bfloat16
+    np.testing.assert_allclose(
+        tf.cast(stored, tf.float32), expected, rtol=2e-2, atol=2e-2
     )
 
 

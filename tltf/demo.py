@@ -113,7 +113,7 @@ def run(
         # No best.keras: it would be the best on the test digits.
         folder.write_history(kept[2].rows)
         folder.save_model(kept[0], "last.keras")
-        records.write_facts(folder, kept[1])
+        records.write_facts(folder, kept[0], kept[1])
         folder.write_text("settings.yaml", f"# tltf demo --seeds={seeds}\n")
         export(kept[0], folder.path / "export" / "1", overwrite=True)
     return Demo(report, folder.path, page, rows)

@@ -13,6 +13,7 @@ from tltf.core.backbone import Backbone
 from tltf.core.fit import fit
 from tltf.core.labels import Labels
 from tltf.core.model import TransferModel
+from tltf.core.precision import check_precision
 from tltf.core.run import Run
 from tltf.core.run_folder import RunFolder
 from tltf.core.splits import Splits
@@ -121,7 +122,8 @@ def transfer(
     with folder.status():
         keras.utils.set_random_seed(seed)
         model, splits = _model_and_splits(data, backbone, options, head, seed)
-        records.write_facts(folder, splits)
+        records.write_facts(folder, model, splits)
+        options["backbone"]["precision"] = model.precision
         folder.write_text(
             "settings.yaml",
             records.settings(
@@ -153,6 +155,7 @@ def image_classifier(
     head: str = "linear",
     dropout: float = 0.0,
     unfreeze: int | str = 0,
+    precision: str | None = "auto",
 ) -> TransferModel:
     """Makes an image model in one line, for a training loop of your own.
 
@@ -164,12 +167,16 @@ def image_classifier(
         head: `"linear"`, `"mlp"` or `"concat_pool"`.
         dropout: Share of features dropped before each Dense layer.
         unfreeze: As for `TransferModel.unfreeze`.
+        precision: `"auto"`, `"float32"`, `"bfloat16"` or `"float16"`, see
+            `backbones.load`. `compile` scales the loss of float16.
 
     Example:
     >>> model = tltf.image_classifier("applications:VGG16", classes=5)
     >>> model.compile("adam", "sparse_categorical_crossentropy")
     """
-    loaded = _backbone(backbone, weights=weights, image_size=image_size)
+    loaded = _backbone(
+        backbone, weights=weights, image_size=image_size, precision=precision
+    )
     model = TransferModel(loaded, classes, head=head, dropout=dropout)
     model.unfreeze(unfreeze)
     return model
@@ -184,6 +191,7 @@ def text_classifier(
     head: str = "linear",
     dropout: float = 0.1,
     unfreeze: int | str = 0,
+    precision: str | None = "auto",
 ) -> TransferModel:
     """Makes a text model in one line, for a training loop of your own.
 
@@ -198,12 +206,17 @@ def text_classifier(
         head: `"linear"` or `"mlp"`.
         dropout: Share of features dropped before each Dense layer.
         unfreeze: As for `TransferModel.unfreeze`.
+        precision: `"auto"`, `"float32"`, `"bfloat16"` or `"float16"`, see
+            `backbones.load`. `compile` scales the loss of float16.
 
     Example:
     >>> model = tltf.text_classifier("hub:bert_base_en_uncased", classes=2)
     """
     loaded = _backbone(
-        backbone, weights=weights, sequence_length=sequence_length
+        backbone,
+        weights=weights,
+        sequence_length=sequence_length,
+        precision=precision,
     )
     model = TransferModel(loaded, classes, head=head, dropout=dropout)
     model.unfreeze(unfreeze)
@@ -258,6 +271,8 @@ def _model_and_splits(data, backbone, options, head, seed):
 
 def _backbone(backbone, **options) -> Backbone:
     if isinstance(backbone, Backbone):
+        wanted = options.get("precision", "auto")
+        check_precision(backbone.model, wanted, backbone.name)
         return backbone
     given = {name: v for name, v in options.items() if v is not None}
     if "weights" in options:

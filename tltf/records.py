@@ -19,11 +19,14 @@ from tltf.core.run_folder import RunFolder
 from tltf.core.splits import Splits
 
 
-def write_facts(folder: RunFolder, splits: Splits) -> None:
+def write_facts(
+    folder: RunFolder, model: TransferModel, splits: Splits
+) -> None:
     """Writes what a run rests on: environment, labels, which example where.
 
     Args:
         folder: The run folder.
+        model: What is trained.
         splits: The data.
     """
     folder.write_json(
@@ -36,7 +39,7 @@ def write_facts(folder: RunFolder, splits: Splits) -> None:
             "numpy": np.__version__,
             "system": f"{platform.system()} {platform.machine()}",
             "devices": [d.name for d in tf.config.list_logical_devices()],
-            "precision": keras.config.dtype_policy().name,
+            "precision": model.precision,
             "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         },
@@ -106,6 +109,7 @@ def facts(model: TransferModel, splits: Splits, run: Run) -> dict:
         "data": f"{splits.source} ({sizes})",
         "backbone": model.origin["backbone"],
         "weights": model.origin["weights"] or "random",
+        "precision": model.precision,
         "recipe": " → ".join(
             f"{r.stage.name} ({r.epochs} epochs at {r.stage.learning_rate:g})"
             for r in run.stages

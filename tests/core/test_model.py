@@ -33,44 +33,6 @@ def test_saved_and_loaded_is_equal(head, tmp_path):
     assert loaded.origin == model.origin
 
 
-def test_concat_pool_joins_average_and_maximum():
-    model = TransferModel(tiny_backbone(), 3, head="concat_pool")
-    features = np.random.default_rng(0).normal(size=(2, 12, 12, 12))
-    pooled = keras.Model(
-        model.get_layer("b3_drop").output, model.get_layer("head_concat").output
-    )(features)
-    expected = np.concatenate(
-        [features.mean((1, 2)), features.max((1, 2))], axis=-1
-    )
-    np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("classes", "kind", "units", "activation"),
-    [
-        (2, "auto", 1, "sigmoid"),
-        (3, "auto", 3, "softmax"),
-        (3, "multi_label", 3, "sigmoid"),
-        (["height"], "regression", 1, "linear"),
-    ],
-)
-def test_last_layer_follows_from_the_labels(classes, kind, units, activation):
-    model = TransferModel(tiny_backbone(), classes, label_kind=kind)
-    top = model.get_layer("predictions")
-    assert top.units == units
-    assert top.activation.__name__ == activation
-
-
-def test_head_is_float32_under_half_precision():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = TransferModel(tiny_backbone(), 3)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert model.get_layer("b3_conv").compute_dtype == "bfloat16"
-    assert model.output.dtype == "float32"
-
-
 @pytest.mark.parametrize(
     ("unfreeze", "expected"),
     [
@@ -115,13 +77,6 @@ def test_asking_what_is_learnable_changes_no_flag(make_model):
         "b1_bn/gamma",
         "b1_bn/beta",
     }
-
-
-def test_wrong_head_and_dropout_are_explained():
-    with pytest.raises(ValueError, match="Did you mean 'linear'"):
-        TransferModel(tiny_backbone(), 3, head="liner")
-    with pytest.raises(ValueError, match="dropout"):
-        TransferModel(tiny_backbone(), 3, dropout=1.0)
 
 
 def test_labels_check_themselves():

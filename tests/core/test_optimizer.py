@@ -1,9 +1,20 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
 
+from tests.conftest import CLASSES, tiny_backbone
+from tltf.core import optimizer as optimizers
 from tltf.core.fit import fit
-from tltf.core.optimizer import carry_over, make_optimizer
+from tltf.core.model import TransferModel
+from tltf.core.optimizer import (
+    LossScale,
+    carry_over,
+    make_optimizer,
+    with_loss_scale,
+)
+from tltf.core.precision import policy
 from tltf.core.stage import Stage
 
 
@@ -124,3 +135,83 @@ def test_own_decay_of_an_optimizer_is_used():
 def test_unknown_optimizer_offers_the_nearest():
     with pytest.raises(ValueError, match="Did you mean 'adam"):
         make_optimizer("adamm", 0.1)
+
+
+def scaled(rate=0.1, name="adam"):
+    return with_loss_scale(make_optimizer(name, rate), "float16")
+
+
+def test_only_float16_has_its_loss_scaled():
+    optimizer = make_optimizer("adam", 0.1)
+    assert with_loss_scale(optimizer, "float32") is optimizer
+    assert with_loss_scale(optimizer, "bfloat16") is optimizer
+    wrapped = with_loss_scale(optimizer, "float16")
+    assert wrapped.inner_optimizer is optimizer
+    restored = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(wrapped)
+    )
+    assert type(restored.inner_optimizer) is type(optimizer)
+    with pytest.raises(ValueError, match="inside the LossScaleOptimizer"):
+        make_optimizer(wrapped, 0.1)
+
+
+def test_rates_and_decay_for_each_variable_under_a_scaled_loss():
+    random = np.random.default_rng(0)
+    start, gradients = random.normal(size=(3, 2)), random.normal(size=(6, 3, 2))
+    (kernel,) = variables(start)
+    optimizer = make_optimizer("adam", 0.01)
+    optimizer.set_variables({kernel.path: 0.5}, {}, 0.3)
+    optimizer = with_loss_scale(optimizer, "float16")
+    optimizer.build([kernel])
+    for gradient in gradients:
+        gradient = optimizer.scale_loss(keras.ops.cast(gradient, "float32"))
+        optimizer.apply([gradient], [kernel])
+    expected = adam(gradients, start, 0.01, 0.5, decay=0.3)
+    np.testing.assert_allclose(kernel.numpy(), expected, rtol=1e-5)
+    optimizer.learning_rate = 0.5
+    assert float(optimizer.learning_rate) == 0.5
+    assert float(optimizer.inner_optimizer.learning_rate) == 0.5
+
+
+def test_a_gradient_that_overflows_skips_the_step_and_halves_the_scale():
+    (value,) = variables(np.ones(2))
+    optimizer = scaled()
+    optimizer.build([value])
+    before = float(optimizer.dynamic_scale)
+    optimizer.apply([keras.ops.convert_to_tensor([1.0, np.inf])], [value])
+    np.testing.assert_array_equal(value.numpy(), 1.0)
+    assert float(optimizer.dynamic_scale) == before / 2
+    assert int(optimizer.iterations) == 0
+
+
+@pytest.mark.parametrize("wrap", [(True, True), (True, False), (False, True)])
+def test_the_scale_is_carried_with_moments_and_step_count(wrap):
+    (value,) = variables(np.ones(2))
+    old, new = (
+        scaled() if is_scaled else make_optimizer("adam", 0.1)
+        for is_scaled in wrap
+    )
+    old.build([value])
+    for gradient in ([1.0, np.inf], [1.0, 1.0], [2.0, 1.0]):
+        if wrap[0] or np.isfinite(gradient).all():
+            old.apply([keras.ops.convert_to_tensor(gradient)], [value])
+    new.build([value])
+    assert carry_over(old, new) == 2
+    assert int(new.iterations) == 2
+    if all(wrap):
+        assert float(new.dynamic_scale) == float(old.dynamic_scale) == 2**14
+        assert int(new.step_counter) == int(old.step_counter) == 2
+
+
+def test_first_steps_that_are_skipped_are_no_failure(splits, monkeypatch):
+    """A scale of 2**40 overflows until it was halved some twenty times."""
+    too_high = functools.partial(LossScale, initial_scale=2.0**40)
+    monkeypatch.setattr(optimizers, "LossScale", too_high)
+    with policy("float16"):
+        model = TransferModel(tiny_backbone(), CLASSES)
+    run = fit(model, splits, recipe=[Stage("all", 12, 1e-3), Stage(0, 1)])
+    epoch = splits.train.steps
+    skipped = 13 * epoch - int(model.optimizer.iterations)
+    assert 2 * epoch < skipped < 10 * epoch
+    assert np.isfinite(run.history["loss"]).all()
+    assert float(model.optimizer.dynamic_scale) < 2**30

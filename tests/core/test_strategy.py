@@ -59,19 +59,61 @@ print(json.dumps(found))
 """
 
 
-def test_every_recipe_on_two_devices_equals_one():
+def run(program: str):
+    """Runs it as a process of its own, and reads the last line it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         cwd=pathlib.Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_recipe_on_two_devices_equals_one():
+    found = run(PROGRAM)
     assert len(found) == 7
     for name, (weights, figures) in found.items():
         assert weights < 1e-5, (name, weights)
         assert figures < 1e-5, (name, figures)
+
+
+OVERFLOW = """
+import json
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+device = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [device, device])
+
+import keras
+import numpy as np
+from tltf.core.optimizer import make_optimizer, with_loss_scale
+
+mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+found = []
+for bad in (0, 1):
+    with mirrored.scope():
+        value = keras.Variable(np.ones(2, "float32"))
+        optimizer = with_loss_scale(make_optimizer("sgd", 0.1), "float16")
+        optimizer.build([value])
+    gradients = mirrored.experimental_distribute_values_from_function(
+        lambda replica: tf.constant(
+            [1.0, np.inf if replica.replica_id_in_sync_group == bad else 1.0]
+        )
+    )
+    step = lambda gradient: optimizer.apply([gradient], [value])
+    tf.function(lambda: mirrored.run(step, (gradients,)))()
+    scale = keras.ops.convert_to_numpy(optimizer.dynamic_scale)
+    found.append([*keras.ops.convert_to_numpy(value).tolist(), float(scale)])
+print(json.dumps(found))
+"""
+
+
+def test_an_overflow_on_any_device_skips_the_step_on_all():
+    """Keras 3.15 asks the first device alone, and weights become infinite."""
+    assert run(OVERFLOW) == [[1.0, 1.0, 2.0**14]] * 2
 
 
 def test_names():

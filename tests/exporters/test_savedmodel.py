@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tests.conftest import tiny_pictures
 from tltf.core.labels import Labels
+from tltf.core.precision import policy
 from tltf.exporters import export
 
 # A process that can import neither: it has TensorFlow alone.
@@ -69,6 +70,26 @@ def test_answers_equal_the_models_without_keras(make_model, tmp_path):
     np.testing.assert_allclose(
         found["probability"], expected.max(-1), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_half_precision_model_takes_bytes_and_gives_float32(
+    make_model, tmp_path, precision
+):
+    with policy(precision):
+        model = make_model()
+    export(model, tmp_path / "1")
+    raw = encoded()
+    served = tf.saved_model.load(str(tmp_path / "1"))
+    found = served.signatures["serving_default"](tf.constant(raw))
+    assert found["probabilities"].dtype == tf.float32
+    inputs = tf.stack([model.preprocess(item) for item in raw])
+    assert inputs.dtype == tf.float32
+    np.testing.assert_allclose(
+        found["probabilities"], model.predict(inputs, verbose=0), atol=1e-5
+    )
+    found = ask(tmp_path / "1", raw, tmp_path)
+    np.testing.assert_allclose(np.sum(found["probabilities"], axis=1), 1.0)
 
 
 def test_two_classes_have_two_probabilities(make_model, tmp_path):

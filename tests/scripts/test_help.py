@@ -61,7 +61,7 @@ def test_every_argument_of_the_street_has_a_flag():
     import dataclasses
     import inspect
 
-    from tltf import datasets
+    from tltf import backbones, datasets
     from tltf.core import recipes
     from tltf.core.stage import Stage
     from tltf.scripts.train import FLAGS
@@ -71,6 +71,11 @@ def test_every_argument_of_the_street_has_a_flag():
     for source in datasets._SOURCES.values():
         parameters = inspect.signature(source.loader).parameters.values()
         wanted |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    # A mapping of blocks to expressions is nothing to type.
+    wanted |= {*inspect.signature(backbones.load).parameters} - {
+        "source",
+        "blocks",
+    }
     assert wanted <= set(FLAGS)
 
 

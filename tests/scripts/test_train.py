@@ -3,6 +3,7 @@
 import csv
 import json
 
+import keras
 import pytest
 import yaml
 
@@ -36,6 +37,34 @@ def test_settings_repeat_the_run(tltf, tmp_path):
     assert len(history(other)) == 2 and history(other)[0] != history(first)[0]
     written = settings_of(other)
     assert (written["seed"], written["epochs"]) == (8, 2)
+
+
+def test_the_precision_that_the_model_has_is_written_down(tltf, tmp_path):
+    first, again = tmp_path / "a", tmp_path / "b"
+    code, _, err = tltf(*train_words(first, precision="bfloat16"))
+    assert code == 0, err
+    settings = f"--config_file={first}/settings.yaml"
+    assert tltf("train", settings, f"--model_dir={again}")[0] == 0
+    for folder in (first, again):
+        model = keras.models.load_model(folder / "last.keras")
+        assert model.precision == "bfloat16"
+        assert settings_of(folder)["precision"] == "bfloat16"
+        for name in ("environment.json", "report.json"):
+            facts = json.loads((folder / name).read_text())
+            assert facts.get("facts", facts)["precision"] == "bfloat16"
+    assert history(again) == history(first)
+
+
+def test_auto_is_written_down_as_what_it_was(run_folder):
+    assert settings_of(run_folder)["precision"] == "float32"
+    environment = json.loads((run_folder / "environment.json").read_text())
+    assert environment["precision"] == "float32"
+
+
+def test_a_wrong_precision_is_explained(tltf, tmp_path):
+    words = train_words(tmp_path / "run", precision="bfloat")
+    code, _, err = tltf(*words)
+    assert code == 2 and "Did you mean 'bfloat16'" in err
 
 
 def test_another_recipe_does_not_inherit_the_files_arguments(tltf, tmp_path):

@@ -143,12 +143,11 @@ def _like_imagenet(model):
 
 def _caffe(x):
     offset = [-mean for mean in _CAFFE_MEAN]
-    x = keras.layers.Rescaling(1.0, offset, name="normalisation")(x)
-    return keras.ops.flip(x, axis=-1)
+    return keras.ops.flip(_rescale(x, 1.0, offset), axis=-1)
 
 
 def _tf(x):
-    return keras.layers.Rescaling(1 / 127.5, -1.0, name="normalisation")(x)
+    return _rescale(x, 1 / 127.5, -1.0)
 
 
 def _torch(x):
@@ -156,7 +155,14 @@ def _torch(x):
     offset = [
         -mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True)
     ]
-    return keras.layers.Rescaling(scale, offset, name="normalisation")(x)
+    return _rescale(x, scale, offset)
+
+
+def _rescale(x, scale, offset):
+    """Brings pixels to a range, in float32 whatever the precision."""
+    return keras.layers.Rescaling(
+        scale, offset, dtype="float32", name="normalisation"
+    )(x)
 
 
 _NORMALISATIONS = {

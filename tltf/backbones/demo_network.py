@@ -32,9 +32,9 @@ def build(image_size: int = 40, seed: int | None = None) -> keras.Model:
         states = np.random.SeedSequence(seed).generate_state(len(_FILTERS))
         seeds = [int(state) for state in states]
     image = keras.Input((image_size, image_size, 3), name="image")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="stem_rescaling")(
-        image
-    )
+    x = keras.layers.Rescaling(
+        1 / 127.5, offset=-1, dtype="float32", name="stem_rescaling"
+    )(image)
     for block, block_seed in zip(_FILTERS, seeds, strict=True):
         x = _block(x, block, block_seed)
     return keras.Model(image, x, name="demo_network")

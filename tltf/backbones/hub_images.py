@@ -64,6 +64,7 @@ def _normalise(pixels, converter):
     layer = keras.layers.Rescaling(
         1.0 if scale is None else scale,
         0.0 if offset is None else offset,
+        dtype="float32",
         name="normalisation",
     )
     return layer(pixels)

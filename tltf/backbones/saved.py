@@ -5,6 +5,7 @@ import keras
 from tltf.backbones import files, own
 from tltf.core.backbone import Backbone, layers_of
 from tltf.core.model import TransferModel
+from tltf.core.precision import in_precision
 from tltf.core.repair import repair
 from tltf.errors import nearest
 
@@ -16,6 +17,7 @@ def load(
     blocks: dict[str, str] | None = None,
     image_size: tuple[int, int] | None = None,
     weights: str | None = "pretrained",
+    precision: str | None = "auto",
 ) -> Backbone:
     """Loads a saved model as a backbone, without its head.
 
@@ -30,6 +32,8 @@ def load(
         image_size: As for `own.load`.
         weights: Path of a `.weights.h5` to load into the whole saved model,
             or None to start from random weights again.
+        precision: What the layers that are kept shall compute in; default,
+            what they were saved with.
 
     Raises:
         ValueError: No such file or layer, or Keras cannot read it.
@@ -52,9 +56,9 @@ def load(
     if weights not in ("pretrained", "imagenet", None):
         origin = weights
     if isinstance(model, TransferModel) and cut is None:
-        return _without_head(model, name, origin)
+        return _without_head(model, name, origin, precision)
     return own.load(
-        _cut(own.functional(model), cut),
+        _recast(_cut(own.functional(model), cut), precision, path),
         blocks=blocks,
         image_size=image_size,
         name=name,
@@ -62,15 +66,22 @@ def load(
     )
 
 
-def _without_head(model, name, weights):
+def _without_head(model, name, weights, precision):
     features = model.get_layer(model.head.layers[0]).input
+    backbone = keras.Model(model.input, features, name="backbone")
     return Backbone(
-        keras.Model(model.input, features, name="backbone"),
+        _recast(backbone, precision, name),
         model.backbone_blocks,
         name,
         weights,
         model.preprocess,
     )
+
+
+def _recast(model, precision, source):
+    model = in_precision(model, precision)
+    repair(model.layers, source)
+    return model
 
 
 def _cut(model, cut):

@@ -5,6 +5,7 @@ import re
 
 import keras
 
+from tltf.core.precision import precision_of
 from tltf.core.preprocess import Preprocess
 
 
@@ -60,6 +61,11 @@ class Backbone:
     def image_size(self) -> tuple[int, int] | None:
         """Height and width of the pictures it takes, if it takes pictures."""
         return getattr(self.preprocess, "image_size", None)
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: float32, bfloat16 or float16."""
+        return precision_of(self.model)
 
 
 def layers_of(model: keras.Model) -> list[str]:

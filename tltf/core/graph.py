@@ -273,7 +273,9 @@ class InferenceMode(keras.layers.Layer):
     """
 
     def __init__(self, layer: keras.layers.Layer):
-        super().__init__(name=f"{layer.name}_in_inference_mode")
+        super().__init__(
+            name=f"{layer.name}_in_inference_mode", dtype=layer.dtype_policy
+        )
         self.layer = layer
         self.built = True
 

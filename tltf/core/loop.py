@@ -15,7 +15,7 @@ from tltf.core.augment import Augment
 from tltf.core.cache.cache import FeatureCache, Feed
 from tltf.core.history import History
 from tltf.core.objective import Supervised, retracing_is_meant
-from tltf.core.optimizer import carry_over, make_optimizer
+from tltf.core.optimizer import carry_over, make_optimizer, with_loss_scale
 from tltf.core.progress import Progress
 from tltf.core.random_state import seed_generators
 from tltf.core.run import Run, StageResult
@@ -220,6 +220,7 @@ class StagedLoop:
             self._first_steps,
             stage.weight_decay,
         )
+        optimizer = with_loss_scale(optimizer, self._model.precision)
         optimizer.build(objective.trainable_variables)
         carried = carry_over(self._optimizer, optimizer)
         objective.prepare(optimizer)

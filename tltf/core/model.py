@@ -7,7 +7,9 @@ import keras
 
 from tltf.core.backbone import Backbone, Block
 from tltf.core.graph import batch_norms, sublayers
+from tltf.core.head import build_head
 from tltf.core.labels import Labels
+from tltf.core.precision import model_policy, precision_of
 from tltf.core.repair import repair
 from tltf.core.split import Split
 from tltf.errors import nearest
@@ -18,7 +20,6 @@ _FOR_KIND = {
     "image": "applications:ResNet50",
     "text": "hub:bert_base_en_uncased",
 }
-_HEADS = ("linear", "mlp", "concat_pool")
 
 
 @keras.saving.register_keras_serializable("tltf")
@@ -41,8 +42,8 @@ class TransferModel(keras.Model):
             `"multi_label"` or `"regression"`.
 
     Input: the pixels or token arrays that `preprocess` makes. Output:
-    `[batch, units]`, probabilities (or values, for regression), float32
-    under every precision policy.
+    `[batch, units]`, probabilities (or values, for regression). The head is
+    float32 whatever the precision of the backbone.
 
     Example:
     >>> backbone = tltf.backbones.load("applications:VGG16", weights=None)
@@ -62,9 +63,13 @@ class TransferModel(keras.Model):
         label_kind: str = "auto",
     ):
         labels = Labels.of(classes, label_kind)
-        taken = {layer.name for layer in backbone.model.layers}
-        outputs, head_block = _build_head(
-            backbone.model.output, head, hidden_units, dropout, labels, taken
+        outputs, head_block = build_head(
+            backbone.model.output,
+            labels,
+            head=head,
+            hidden_units=hidden_units,
+            dropout=dropout,
+            taken={layer.name for layer in backbone.model.layers},
         )
         self._assemble(
             keras.Model(backbone.model.input, outputs),
@@ -77,6 +82,8 @@ class TransferModel(keras.Model):
     def _assemble(self, graph, *, blocks, labels, preprocess, origin):
         super().__init__(graph.input, graph.output, name="transfer_model")
         repair(self.layers, origin["backbone"])
+        # Keras scales the loss where the model's own policy says float16.
+        self.dtype_policy = model_policy(self)
         self.blocks = tuple(blocks)
         self.labels = labels
         self.preprocess = preprocess
@@ -100,6 +107,11 @@ class TransferModel(keras.Model):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes."""
         return self.labels.classes
+
+    @property
+    def precision(self) -> str:
+        """What the backbone computes in: float32, bfloat16 or float16."""
+        return precision_of(self)
 
     @property
     def backbone_blocks(self) -> tuple[Block, ...]:
@@ -254,72 +266,3 @@ def _learnable(layer):
     for thing, flag in flags + of_variables:
         thing.trainable = flag
     return found
-
-
-def _build_head(features, head, hidden_units, dropout, labels, taken):
-    """Puts the new layers on a backbone's output.
-
-    Returns:
-        The output tensor and the head's block.
-    """
-    if head not in _HEADS:
-        raise ValueError(
-            f"`head` must be one of {_HEADS}. Received: {head!r}."
-            f"{nearest(head, _HEADS)}"
-        )
-    if not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must be in [0, 1). Received: {dropout}")
-    made = []
-
-    def add(layer, x):
-        made.append(layer.name)
-        return layer(x)
-
-    x = _pool(features, head, add)
-    for i, units in enumerate(() if head == "linear" else hidden_units):
-        if dropout:
-            x = add(keras.layers.Dropout(dropout, name=f"head_dropout_{i}"), x)
-        dense = keras.layers.Dense(
-            units, activation="relu", name=f"head_dense_{i}"
-        )
-        x = add(dense, x)
-    if dropout:
-        x = add(keras.layers.Dropout(dropout, name="head_dropout"), x)
-    # float32 whatever the policy: half precision loses small probabilities.
-    top = keras.layers.Dense(
-        labels.units, labels.activation, dtype="float32", name="predictions"
-    )
-    x = add(top, x)
-    clash = taken & set(made)
-    if clash:
-        raise ValueError(
-            f"The backbone has layers that are named as the head's: {clash}."
-            " Is it a backbone without its top?"
-        )
-    return x, Block("head", tuple(made))
-
-
-def _pool(features, head, add):
-    rank = len(features.shape)
-    if rank == 2:
-        if head == "concat_pool":
-            raise ValueError(
-                "head='concat_pool' needs a feature map or a sequence, but"
-                " this backbone gives one vector an example; use 'mlp'."
-            )
-        return features
-    if rank not in (3, 4):
-        raise ValueError(
-            "A backbone must give [batch, channels], [batch, tokens,"
-            " channels] or [batch, height, width, channels]."
-            f" Received: {features.shape}"
-        )
-    suffix = "1D" if rank == 3 else "2D"
-    average = getattr(keras.layers, f"GlobalAveragePooling{suffix}")
-    maximum = getattr(keras.layers, f"GlobalMaxPooling{suffix}")
-    pooled = add(average(name="head_average_pool"), features)
-    if head != "concat_pool":
-        return pooled
-    highest = add(maximum(name="head_max_pool"), features)
-    join = keras.layers.Concatenate(name="head_concat")
-    return add(join, [pooled, highest])

@@ -43,7 +43,8 @@ class Supervised(keras.Model):
         class_weights: tuple[float, ...] | None = None,
         start: Cut | None = None,
     ):
-        super().__init__(name="objective")
+        # Keras must neither round the inputs nor wrap the optimizer.
+        super().__init__(name="objective", dtype="float32")
         graph, cut = cut_of(model, stage)
         self.prefix = graph.model(None, cut) if cut.made else None
         self.suffix = graph.model(cut if cut.made else None, None)

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Mapping
 
 import keras
+import tensorflow as tf
 
 from tltf.errors import nearest
 
@@ -72,6 +73,24 @@ class _PerVariable:
         return correction(step - first_step) / correction(step)
 
 
+@keras.saving.register_keras_serializable("tltf")
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras' loss scaling, for which every replica's gradients count.
+
+    Keras 3.15 asks the first replica alone whether gradients are finite, and
+    an infinity of another one becomes everybody's weights.
+    """
+
+    def check_finite(self, grads):
+        """Whether no replica has a gradient that is infinite or NaN."""
+        finite = super().check_finite(grads)
+        replica = tf.distribute.get_replica_context()
+        if replica.num_replicas_in_sync == 1:
+            return finite
+        overflows = keras.ops.cast(keras.ops.logical_not(finite), "int32")
+        return replica.all_reduce(tf.distribute.ReduceOp.SUM, overflows) == 0
+
+
 def make_optimizer(
     optimizer: str | keras.optimizers.Optimizer, learning_rate
 ) -> keras.optimizers.Optimizer:
@@ -90,6 +109,11 @@ def make_optimizer(
             )
         settings = {"momentum": 0.9} if optimizer.lower() == "sgd" else {}
         optimizer = _known()[optimizer.lower()](**settings)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        raise ValueError(
+            "`optimizer` must be the one inside the LossScaleOptimizer: the"
+            " loss of a float16 model is scaled without being asked."
+        )
     config = optimizer.get_config()
     # Keras applies decay outside of the update, at one rate for all.
     decay = config.pop("weight_decay", None)
@@ -102,20 +126,42 @@ def make_optimizer(
     return made
 
 
+def with_loss_scale(
+    optimizer: keras.optimizers.Optimizer, precision: str
+) -> keras.optimizers.Optimizer:
+    """Wraps the optimizer of a float16 model, others are returned as is.
+
+    Small gradients would be zero in float16, so the loss is multiplied by a
+    scale and the gradients divided by it. Where a gradient overflows, that
+    step is skipped and the scale halved: neither weights nor step count
+    change, and the loss that is logged is not scaled.
+
+    Args:
+        optimizer: Not built yet; its rates for each variable are set.
+        precision: As `TransferModel.precision` names it.
+    """
+    if precision != "float16":
+        return optimizer
+    return LossScale(optimizer, name="loss_scale_optimizer")
+
+
 def carry_over(
     old: keras.optimizers.Optimizer | None, new: keras.optimizers.Optimizer
 ) -> int:
     """Copies the step count and the moments of shared variables.
+
+    The scale of a float16 model's loss is carried over with them.
 
     Args:
         old: The built optimizer of the stage before; None for the first.
         new: A built optimizer.
 
     Returns:
-        How many slots were copied, the step count not among them.
+        How many slots were copied; step count and loss scale are none.
     """
     if old is None:
         return 0
+    old, new = _without_loss_scale(old, new)
     theirs, ours = _by_path(old), _by_path(new)
     count = next(path for path in theirs if path.endswith("/iteration"))
     ours.pop(count).assign(theirs.pop(count))
@@ -129,6 +175,18 @@ def carry_over(
     for path in carried:
         ours[path].assign(theirs[path])
     return len(carried)
+
+
+def _without_loss_scale(old, new):
+    """Carries the scale over, and returns the optimizers inside."""
+    scaling = keras.optimizers.LossScaleOptimizer
+    if isinstance(old, scaling) and isinstance(new, scaling):
+        new.dynamic_scale.assign(old.dynamic_scale)
+        new.step_counter.assign(old.step_counter)
+    return (
+        getattr(optimizer, "inner_optimizer", optimizer)
+        for optimizer in (old, new)
+    )
 
 
 def _by_path(optimizer) -> dict[str, keras.Variable]:

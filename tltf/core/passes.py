@@ -64,22 +64,27 @@ def look_ahead(dataset: tf.data.Dataset) -> int:
 
 
 def endless(
-    one_pass: Callable[[tf.Tensor], tf.data.Dataset], first_epoch: int
+    one_pass: Callable[[tf.Tensor], tf.data.Dataset],
+    first_epoch: int,
+    ahead: int = AHEAD,
 ) -> tf.data.Dataset:
     """Puts the passes of all epochs one behind the other.
 
     Args:
         one_pass: Gives the batches of an epoch by its number.
         first_epoch: The epoch to begin with.
+        ahead: Batches that are made while another is used.
     """
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return epochs.flat_map(one_pass).prefetch(AHEAD)
+    return epochs.flat_map(one_pass).prefetch(ahead)
 
 
-def counted(batches: tf.data.Dataset, steps: int) -> tf.data.Dataset:
+def counted(
+    batches: tf.data.Dataset, steps: int, ahead: int = AHEAD
+) -> tf.data.Dataset:
     """Returns one pass of batches, which says how many there are."""
     known = tf.data.experimental.assert_cardinality(steps)
-    return batches.prefetch(AHEAD).apply(known)
+    return batches.prefetch(ahead).apply(known)
 
 
 def fill_up(batch_size: int, inputs, targets):

@@ -18,15 +18,29 @@ class Weights:
 
     Args:
         variables: What the stage can change.
+        values: Remembered already; default, the weights as they are now.
     """
 
-    def __init__(self, variables: Sequence[keras.Variable]):
+    def __init__(
+        self,
+        variables: Sequence[keras.Variable],
+        values: list[np.ndarray] | None = None,
+    ):
         self._variables = list(variables)
-        self._values = self._copy()
+        self._values = self._copy() if values is None else values
 
     def remember(self) -> None:
-        """Takes the weights as they are now."""
-        self._values = self._copy()
+        """Takes the weights as they are now, in the room of the old ones."""
+        for i, variable in enumerate(self._variables):
+            self._values[i] = np.array(variable.numpy())
+
+    def alias(self) -> "Weights":
+        """Returns what remembers in the same room, until it is told apart."""
+        return Weights(self._variables, self._values)
+
+    def is_alias(self, other: "Weights") -> bool:
+        """Whether it remembers in the same room as another."""
+        return self._values is other._values
 
     def restore(self) -> None:
         """Puts back the weights as they were remembered."""
@@ -63,8 +77,10 @@ class Watch(keras.callbacks.Callback):
         super().__init__()
         self._title, self._patience = title, patience
         self._monitor = monitor
+        self._variables = variables
         self._good = Weights(variables)
-        self.best = Weights(variables)
+        # One copy, as long as the last are the best.
+        self.best = self._good.alias()
         self.best_value = math.inf
         self.best_epoch: int | None = None
         self._epoch = 0
@@ -96,12 +112,16 @@ class Watch(keras.callbacks.Callback):
                 f" {epoch + 1}. The weights are those from before that epoch."
                 " Look for NaN in the validation data."
             )
-        self._good.remember()
         if value < self.best_value:
-            self.best.remember()
+            self._good.remember()
+            self.best = self._good.alias()
             self.best_value, self.best_epoch = value, epoch
             self._without = 0
             return
+        if self.best.is_alias(self._good):
+            self._good = Weights(self._variables)
+        else:
+            self._good.remember()
         self._without += 1
         if self._patience is not None and self._without >= self._patience:
             self.model.stop_training = True

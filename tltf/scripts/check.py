@@ -100,6 +100,7 @@ def _backbone_facts(backbone) -> dict:
     return {
         "name": backbone.name,
         "weights": backbone.weights or "random",
+        "precision": backbone.precision,
         "image_size": backbone.image_size,
         "parameters": backbone.model.count_params(),
         "blocks": [block.name for block in backbone.blocks],
@@ -111,8 +112,8 @@ def _backbone_lines(facts: dict) -> str:
     takes = f", {size[0]} x {size[1]} pixels" if size else ""
     return (
         f"{facts['name']}: {facts['parameters']:,} parameters, weights:"
-        f" {facts['weights']}{takes}\nBlocks, input to output:"
-        f" {', '.join(facts['blocks'])}"
+        f" {facts['weights']}, computes in {facts['precision']}{takes}\nBlocks,"
+        f" input to output: {', '.join(facts['blocks'])}"
     )
 
 

@@ -51,6 +51,11 @@ BACKBONE = {
         COUNT,
     ),
     "cut": ("Of saved models: the last layer to keep.", TEXT),
+    "precision": (
+        "What the backbone computes in: auto, float32, bfloat16 or float16."
+        " Left out: auto, which is float32 on a CPU.",
+        TEXT,
+    ),
 }
 
 SOURCES = {

@@ -60,7 +60,8 @@ class Filling:
         self._forward, self._room = forward, room
         self._views, self._dtype = views, dtype
         count = 1 if views is None else views.count
-        self.rows, self.steps = count * len(split), count * split.steps
+        self.rows = count * len(split)
+        self.steps = -(-self.rows // forward.rows(split.batch_size))
 
     def run(
         self,

@@ -14,6 +14,8 @@ from tltf.core.preprocess import Preprocess
 from tltf.core.split import Split
 
 _FIRST_EPOCH = np.int64(0)
+# To read a batch takes little time and, as features, much room.
+_AHEAD = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +57,12 @@ class FeatureSource:
         def one_pass(epoch):
             return self._filled(self._batches(epoch, seed).take(steps), pad)
 
-        return passes.endless(one_pass, first_epoch)
+        return passes.endless(one_pass, first_epoch, _AHEAD)
 
     def one_pass(self, *, pad: bool = False) -> tf.data.Dataset:
         """As `Split.one_pass`, of `(Features, targets)`."""
         batches = self._filled(self._batches(_FIRST_EPOCH, None), pad)
-        return passes.counted(batches, self.split.steps)
+        return passes.counted(batches, self.split.steps, _AHEAD)
 
     def inputs(self) -> tf.data.Dataset:
         """The features alone, in the order of the examples."""

@@ -118,12 +118,12 @@ class StagedLoop:
         )
         self._model.train_as(objective)
         watch = self._watch(stage, audit)
-        solves = probe.is_to_be_solved(self._model, stage, feed, objective)
-        if solves:
+        why = probe.reason_for_steps(self._model, stage, feed, objective)
+        if why is None:
             # Solved again, a head may come out as it was.
             audit.allow_rest()
         with audit:
-            if solves:
+            if why is None:
                 carried, how = (
                     0,
                     self._solve(objective, stage, feed, watch, users),
@@ -132,7 +132,7 @@ class StagedLoop:
                 carried = self._train(
                     number, objective, feed, audit, watch, users
                 )
-                how = notes.on_feed(stage, feed)
+                how = notes.on_feed(stage, feed, why)
         if stage.patience is not None and watch.best_epoch is not None:
             watch.best.restore()
         self._save_best(watch)

@@ -8,15 +8,24 @@ from tltf.core.solve import Solution
 from tltf.core.stage import Stage
 
 
-def on_feed(stage: Stage, feed: Feed) -> str:
-    """Says what a stage was trained on, and why."""
+def on_feed(stage: Stage, feed: Feed, why_steps: str = "") -> str:
+    """Says what a stage was trained on, and why.
+
+    Args:
+        stage: The stage.
+        feed: What it read.
+        why_steps: Why its head was not solved, if that was asked for.
+    """
     title = f"Stage '{stage.name}'"
+    steps = f" It was trained in steps: {why_steps}." if why_steps else ""
     if feed.train is None:
         return f"{title} computed all layers in each step: {feed.reason}."
     what = "the examples as they are"
     if stage.views:
         what = f"{stage.views} augmented views of each example"
-    return f"{title} trained on cached features of {what}: {feed.reason}."
+    return (
+        f"{title} trained on cached features of {what}: {feed.reason}.{steps}"
+    )
 
 
 def on_solution(stage: Stage, solution: Solution, labels: Labels) -> str:

@@ -61,7 +61,10 @@ class Supervised(keras.Model):
         if isinstance(inputs, Features):
             frozen, inputs = self.bridge, inputs.as_inputs()
         if frozen is not None:
-            inputs = frozen(inputs, training=False)
+            # As new tensors, without Keras' masks: those cross on their own.
+            inputs = keras.tree.map_structure(
+                tf.identity, frozen(inputs, training=False)
+            )
         return self.suffix(inputs, training=training)
 
     def compute_loss(

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-from absl import logging
 
 from tltf.core import solve
 from tltf.core.cache.cache import Feed
@@ -28,8 +27,10 @@ def obstacle(
         return "more than the head trains"
     if stage.span == "recipe":
         return "its schedule spans several stages"
-    if feed.train is None or feed.held is None:
+    if feed.train is None:
         return f"it has no cached features ({feed.reason})"
+    if feed.held is None:
+        return "its validation part has no cached features"
     why = solve.obstacle(_head(model), feed.train.split.targets, model.labels)
     if why:
         return why
@@ -45,10 +46,10 @@ def obstacle(
     return None
 
 
-def is_to_be_solved(
+def reason_for_steps(
     model: TransferModel, stage: Stage, feed: Feed, objective: Supervised
-) -> bool:
-    """Whether a stage's head is solved; says so where one might expect it.
+) -> str | None:
+    """Says why a stage is trained in steps, None if its head is solved.
 
     Args:
         model: The model.
@@ -56,21 +57,21 @@ def is_to_be_solved(
         feed: What the stage reads.
         objective: What would be trained in steps.
 
+    Returns:
+        A short phrase, empty where the stage says so itself.
+
     Raises:
-        ValueError: The stage asks for it, and it cannot be.
+        ValueError: The stage is to be solved, and cannot be.
     """
     if stage.solver == "steps":
-        return False
+        return ""
     why = obstacle(model, stage, feed, objective)
-    if why is None:
-        return True
-    if stage.solver == "lbfgs":
+    if why is not None and stage.solver == "lbfgs":
         raise ValueError(
             f"Stage '{stage.name}' cannot be solved by L-BFGS: {why}. With"
             " solver='auto' it is then trained in steps."
         )
-    logging.info("Stage '%s' is trained in steps: %s.", stage.name, why)
-    return False
+    return why
 
 
 def solve_head(

@@ -65,9 +65,14 @@ class Room:
         size = rows * sum(column.row_bytes for column in columns)
         text = room.to_text(size)
         if self._place != "disk" and size <= self._memory:
-            self._memory -= size
-            wanted.reason = f"{text} in memory"
-            return MemoryTable(columns, rows)
+            try:
+                table = MemoryTable(columns, rows)
+            except MemoryError:
+                self._memory = 0
+            else:
+                self._memory -= size
+                wanted.reason = f"{text} in memory"
+                return table
         if self._place == "memory" or self._shelf is None:
             wanted.reason = (
                 f"{text} are more than the {room.to_text(self._memory)} that"

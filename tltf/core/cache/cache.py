@@ -224,7 +224,8 @@ class FeatureCache:
 
     def _start_of(self, slot, missing) -> FeatureSource | None:
         """Features with which to begin, where they lead to all of it."""
-        if slot.variant is not None:
+        # From halved features they would be rounded twice.
+        if slot.variant is not None or self._settings.dtype != "float32":
             return None
         starts = [self._deepest(Slot(slot.part, m.cut)) for m in missing]
         leads = [

@@ -43,11 +43,11 @@ class Forward:
         Args:
             batch_size: Of the data.
         """
-        devices = {device.device_type for device in _devices()}
-        is_one_cpu = self._strategy.num_replicas_in_sync == 1 and devices == {
-            "CPU"
-        }
-        return min(batch_size, _CPU_ROWS) if is_one_cpu else batch_size
+        devices = tf.config.list_logical_devices()
+        has_others = any(device.device_type != "CPU" for device in devices)
+        if has_others or self._strategy.num_replicas_in_sync > 1:
+            return batch_size
+        return min(batch_size, _CPU_ROWS)
 
     def over(
         self,
@@ -99,10 +99,6 @@ class Forward:
         self._runners.clear()
 
 
-def _devices() -> list:
-    return tf.config.list_logical_devices()
-
-
 def _runner(model, spec, batch_size, strategy):
     def forward(inputs):
         if isinstance(inputs, Features):
@@ -148,6 +144,10 @@ def _check_repeatable(run, batch, outputs) -> None:
         tolerance = _TOLERANCE.get(among.dtype.name, 0.0)
         among = tf.cast(among[-few:], tf.float64).numpy()
         single = tf.cast(single, tf.float64).numpy()
+        if not np.isfinite(single).all():
+            raise Unrepeatable(
+                "the frozen layers give values that are not finite"
+            )
         scale = np.abs(single).max(initial=0.0)
         if not np.abs(among - single).max(initial=0.0) <= tolerance * scale:
             raise Unrepeatable(

@@ -182,7 +182,7 @@ def fingerprints(variables: Iterable[keras.Variable]) -> dict[str, str]:
     """
     return {
         variable.path: hashlib.sha256(
-            np.ascontiguousarray(variable.numpy()).tobytes()
+            np.ascontiguousarray(variable.numpy()).reshape(-1).view("u1")
         ).hexdigest()
         for variable in variables
     }

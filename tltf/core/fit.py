@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tltf.core import plan, recipes
@@ -168,7 +169,9 @@ def _check_pixels(model, splits) -> None:
     """Notices pictures that were scaled already: the model does that."""
     if not isinstance(model.preprocess, ImagePreprocess):
         return
-    images, _ = next(iter(splits.train.batches(model.preprocess).take(1)))
+    size = min(splits.train.batch_size, len(splits.train))
+    first = splits.train.take(np.arange(size))
+    images, _ = next(iter(first.batches(model.preprocess)))
     expected = model.input_shape[1:]
     if images.shape[1:].rank != 3 or any(
         want not in (None, have)

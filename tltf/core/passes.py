@@ -76,7 +76,7 @@ def endless(
         ahead: Batches that are made while another is used.
     """
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return epochs.flat_map(one_pass).prefetch(ahead)
+    return _prefetched(epochs.flat_map(one_pass), ahead)
 
 
 def counted(
@@ -84,7 +84,11 @@ def counted(
 ) -> tf.data.Dataset:
     """Returns one pass of batches, which says how many there are."""
     known = tf.data.experimental.assert_cardinality(steps)
-    return batches.prefetch(ahead).apply(known)
+    return _prefetched(batches, ahead).apply(known)
+
+
+def _prefetched(batches: tf.data.Dataset, ahead: int) -> tf.data.Dataset:
+    return batches.prefetch(ahead) if ahead else batches
 
 
 def fill_up(batch_size: int, inputs, targets):

@@ -31,8 +31,8 @@ class Weights:
 
     def remember(self) -> None:
         """Takes the weights as they are now, in the room of the old ones."""
-        for i, variable in enumerate(self._variables):
-            self._values[i] = np.array(variable.numpy())
+        for value, variable in zip(self._values, self._variables, strict=True):
+            np.copyto(value, variable.numpy())
 
     def alias(self) -> "Weights":
         """Returns what remembers in the same room, until it is told apart."""

@@ -72,7 +72,7 @@ def rows_of(action) -> int:
 
 def one_pass(splits) -> int:
     """The rows of one pass over training and validation part."""
-    return len(splits.train) + len(splits.validation) + 2 * TESTED
+    return len(splits.train) + len(splits.validation) + TESTED
 
 
 def with_train(splits, **changes):

@@ -95,7 +95,7 @@ def test_a_disk_that_is_slower_than_the_layers_is_not_used(
     # 480 B written and read three times, at a byte a second.
     assert "480 B and reading them 3 times would take 1920 s" in feed.reason
     # Of each part no more than two batches and the self-test was computed.
-    assert rows == 16 + 6 + 2 * TESTED
+    assert rows == 16 + 6 + TESTED
     # Who asks for the disk gets it.
     feed, _ = fed(counted_model(), splits, HEAD, place="disk", **settings)
     assert feed.train.table.where == "disk"
@@ -141,7 +141,7 @@ def test_damaged_features_are_computed_again(plain, tmp_path, caplog):
         test_shelf.truncated(manifest.parent)
     before = Counted.rows
     run = outcome(**settings)
-    assert Counted.rows - before == 36 + 2 * TESTED
+    assert Counted.rows - before == 36 + TESTED
     assert "are computed again" in caplog.text
     assert_equal(run, plain)
     before = Counted.rows

@@ -36,6 +36,7 @@ class Forward:
     def __init__(self, graph: Graph, strategy: tf.distribute.Strategy):
         self._graph, self._strategy = graph, strategy
         self._runners = {}
+        self._tested = set()
 
     def rows(self, batch_size: int) -> int:
         """How many examples are run at a time.
@@ -58,9 +59,9 @@ class Forward:
     ) -> Iterator[list[tf.Tensor]]:
         """Goes from one cut to another for all batches.
 
-        The first batch is a test: its examples must have the same features
-        alone as among others, or else they are no constants and cannot be
-        kept.
+        The first batch of all is a test: its examples must have the same
+        features alone as among others, or else they are no constants and
+        cannot be kept.
 
         Args:
             batches: Pairs of inputs, `batch_size` at a time but the last, and
@@ -88,15 +89,17 @@ class Forward:
                 model, spec, batch_size, self._strategy
             )
         run = self._runners[key]
-        for number, (inputs, passed_on) in enumerate(batches):
+        for inputs, passed_on in batches:
             outputs = run(inputs)
-            if number == 0:
+            if key not in self._tested:
                 _check_repeatable(run, inputs, outputs)
+                self._tested.add(key)
             yield [*outputs, *passed_on]
 
     def forget(self) -> None:
         """Gives back what was traced."""
         self._runners.clear()
+        self._tested.clear()
 
 
 def _runner(model, spec, batch_size, strategy):

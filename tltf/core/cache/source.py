@@ -14,8 +14,6 @@ from tltf.core.preprocess import Preprocess
 from tltf.core.split import Split
 
 _FIRST_EPOCH = np.int64(0)
-# To read a batch takes little time and, as features, much room.
-_AHEAD = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,16 +55,21 @@ class FeatureSource:
         def one_pass(epoch):
             return self._filled(self._batches(epoch, seed).take(steps), pad)
 
-        return passes.endless(one_pass, first_epoch, _AHEAD)
+        return passes.endless(one_pass, first_epoch, self._ahead)
 
     def one_pass(self, *, pad: bool = False) -> tf.data.Dataset:
         """As `Split.one_pass`, of `(Features, targets)`."""
         batches = self._filled(self._batches(_FIRST_EPOCH, None), pad)
-        return passes.counted(batches, self.split.steps, _AHEAD)
+        return passes.counted(batches, self.split.steps, self._ahead)
 
     def inputs(self) -> tf.data.Dataset:
         """The features alone, in the order of the examples."""
         return self._batches(_FIRST_EPOCH, None).map(lambda inputs, _: inputs)
+
+    @property
+    def _ahead(self) -> int:
+        """To copy a batch within memory takes less time than room."""
+        return 0 if self.table.where == "memory" else 1
 
     def _filled(self, batches, pad):
         if not pad:

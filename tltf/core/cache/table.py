@@ -68,7 +68,8 @@ class Column:
             finite = tf.reduce_all(tf.math.is_finite(values))
             if not finite and tf.reduce_all(tf.math.is_finite(tensor)):
                 raise OverflowError("features are beyond float16's 65,504")
-        return values.numpy().view(self.numpy_dtype)
+        # Unlike `numpy()` this does not copy.
+        return np.asarray(values).view(self.numpy_dtype)
 
     def to_tensor(self, values: tf.Tensor) -> tf.Tensor:
         """Turns stored rows back into what the model takes."""

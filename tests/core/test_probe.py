@@ -1,6 +1,5 @@
 """A linear head on frozen features is solved, not stepped towards."""
 
-
 import keras
 import numpy as np
 import pytest

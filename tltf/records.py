@@ -111,7 +111,10 @@ def facts(model: TransferModel, splits: Splits, run: Run) -> dict:
         "weights": model.origin["weights"] or "random",
         "precision": model.precision,
         "recipe": " → ".join(
-            f"{r.stage.name} ({r.epochs} epochs at {r.stage.learning_rate:g})"
+            f"{r.stage.name} (solved)"
+            if r.solved
+            else f"{r.stage.name} ({r.epochs} epoch{'s' * (r.epochs > 1)}"
+            f" at {r.stage.learning_rate:g})"
             for r in run.stages
         ),
         "seed": run.seed,

@@ -280,3 +280,14 @@ assert not matplotlib.pyplot.get_fignums()
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_one_epoch_makes_no_curve(tmp_path):
+    report = make_report()
+    curves = {"history": {"loss": [1.0], "val_loss": [2.0]}, "boundaries": []}
+    once = dataclasses.replace(report, curves=curves)
+    once.save(tmp_path / "once")
+    assert "<h2>Training" not in (tmp_path / "once/report.html").read_text()
+    curves["history"] = {"loss": [1.0, 0.5], "val_loss": [2.0, 1.5]}
+    dataclasses.replace(report, curves=curves).save(tmp_path / "twice")
+    assert "<h2>Training" in (tmp_path / "twice/report.html").read_text()

@@ -148,6 +148,7 @@ class StagedLoop:
             silent=audit.silent,
             seconds=time.perf_counter() - started,
             cached=feed.train is not None,
+            solved=why is None,
             notes=(how, *notes.on_audit(self._model, stage, audit)),
         )
         logging.info(

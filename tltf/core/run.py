@@ -21,6 +21,7 @@ class StageResult:
         silent: Biases that got no gradient, by path.
         seconds: Wall time, tracing included.
         cached: Whether it trained on features that were computed once.
+        solved: Whether its head was solved, in place of epochs.
         notes: What was decided on the way.
     """
 
@@ -35,6 +36,7 @@ class StageResult:
     silent: tuple[str, ...]
     seconds: float
     cached: bool = False
+    solved: bool = False
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:

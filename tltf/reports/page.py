@@ -131,6 +131,9 @@ def _curve_plots(curves):
     if not curves or not curves["history"]:
         return []
     history, boundaries = curves["history"], curves.get("boundaries") or []
+    if max(map(len, history.values())) < 2:
+        # The one epoch of a head that was solved makes no curve.
+        return []
     drawn = [
         name
         for name in history

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tltf import backbones, datasets, records
 from tltf.core import recipes
 from tltf.core.backbone import Backbone
+from tltf.core.cache.settings import CacheSettings
 from tltf.core.fit import fit
 from tltf.core.labels import Labels
 from tltf.core.model import TransferModel
@@ -118,6 +119,8 @@ def transfer(
         },
     }
     stages = recipes.of(recipe, **options["recipe"])
+    # What is wrong is said before anything is read or written.
+    CacheSettings.of(**options["cache"], model_dir=model_dir)
     folder = RunFolder(model_dir).claim(overwrite)
     with folder.status():
         keras.utils.set_random_seed(seed)

@@ -137,6 +137,15 @@ def test_an_augmenting_stage_says_why_it_is_not_cached(tltf, tmp_path):
     assert "views=4 would compute four augmented views" in " ".join(out.split())
 
 
+@pytest.mark.parametrize("wrong", [{"cache": "ram"}, {"cache_memory": "some"}])
+def test_a_wrong_cache_is_refused_before_anything_is_written(
+    tltf, tmp_path, wrong
+):
+    code, _, err = tltf(*train_words(tmp_path / "run", **wrong))
+    assert code == 2 and next(iter(wrong)) in err
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_default_linear_probe_is_solved(tltf, tmp_path):
     code, out, _ = tltf(*train_words(tmp_path / "run", solver=None))
     assert code == 0 and "was solved by L-BFGS" in out

@@ -85,7 +85,7 @@ def fit(
     strategy = strategies.resolve(strategy)
     _check(model, splits, stages, strategy)
     _check_callbacks(callbacks, stages)
-    settings = _cache_settings(
+    settings = CacheSettings.of(
         cache, cache_memory, cache_dtype, cache_dir, model_dir
     )
     folder = None if model_dir is None else RunFolder(model_dir)
@@ -94,14 +94,6 @@ def fit(
             working, splits, stages, strategy, settings, seed, folder, verbose
         )
         return dataclasses.replace(loop.run(callbacks), model=model)
-
-
-def _cache_settings(place, memory, dtype, folder, model_dir) -> CacheSettings:
-    is_own = folder is None and model_dir is not None
-    folder = pathlib.Path(model_dir, "cache") if is_own else folder
-    return CacheSettings(
-        place, memory, dtype, folder and pathlib.Path(folder), is_own
-    )
 
 
 def _check(model, splits, stages, strategy) -> None:

@@ -50,6 +50,25 @@ class CacheSettings:
                 " `cache_dir`."
             )
 
+    @classmethod
+    def of(
+        cls, cache, cache_memory, cache_dtype, cache_dir, model_dir
+    ) -> "CacheSettings":
+        """Makes it from the arguments of `tltf.fit`.
+
+        Raises:
+            ValueError: One of them is not what it may be.
+        """
+        is_own = cache_dir is None and model_dir is not None
+        folder = pathlib.Path(model_dir, "cache") if is_own else cache_dir
+        return cls(
+            cache,
+            cache_memory,
+            cache_dtype,
+            folder and pathlib.Path(folder),
+            is_own,
+        )
+
     def budget(self) -> int:
         """Bytes of memory that features may take."""
         if self.memory is None:

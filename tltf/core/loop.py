@@ -12,7 +12,8 @@ from tltf.core import notes, passes, plan, probe, progress
 from tltf.core import strategy as strategies
 from tltf.core.audit import Audit
 from tltf.core.augment import Augment
-from tltf.core.cache.cache import FeatureCache, Feed
+from tltf.core.cache.cache import FeatureCache
+from tltf.core.cache.feed import Feed
 from tltf.core.history import History
 from tltf.core.objective import Supervised, retracing_is_meant
 from tltf.core.optimizer import carry_over, make_optimizer, with_loss_scale
@@ -77,7 +78,9 @@ class StagedLoop:
             for number, stage in enumerate(self._stages):
                 results.append(self._run_stage(number, stage, users))
                 if self._model.stop_training:
-                    self._say_what_did_not_run(number, stage)
+                    left = self._stages[number + 1 :]
+                    if left:
+                        logging.warning(notes.on_stop(stage, left))
                     break
             self._cache.tidy()
         finally:
@@ -92,16 +95,6 @@ class StagedLoop:
             self._seed,
             tuple(self._history.rows),
         )
-
-    def _say_what_did_not_run(self, number: int, stage: Stage) -> None:
-        left = [f"'{other.name}'" for other in self._stages[number + 1 :]]
-        if left:
-            logging.warning(
-                "A callback stopped training in stage '%s'; %s did not run."
-                " Stage(patience=...) stops one stage alone.",
-                stage.name,
-                ", ".join(left),
-            )
 
     def _run_stage(self, number: int, stage: Stage, users) -> StageResult:
         started, first_epoch = time.perf_counter(), len(self._history)
@@ -124,10 +117,8 @@ class StagedLoop:
             audit.allow_rest()
         with audit:
             if why is None:
-                carried, how = (
-                    0,
-                    self._solve(objective, stage, feed, watch, users),
-                )
+                carried = 0
+                how = self._solve(objective, stage, feed, watch, users)
             else:
                 carried = self._train(
                     number, objective, feed, audit, watch, users
@@ -151,17 +142,7 @@ class StagedLoop:
             solved=why is None,
             notes=(how, *notes.on_audit(self._model, stage, audit)),
         )
-        logging.info(
-            "Stage '%s': %d epoch%s, %d variables learned, %d proved still, %d"
-            " optimizer slots carried over, %.1f s.",
-            stage.name,
-            result.epochs,
-            "" if result.epochs == 1 else "s",
-            result.learned,
-            result.still,
-            result.carried,
-            result.seconds,
-        )
+        logging.info(notes.on_result(result))
         return result
 
     def _watch(self, stage, audit) -> Watch:

@@ -1,9 +1,12 @@
 """What a user may not expect of a stage, in sentences for log and report."""
 
+from collections.abc import Sequence
+
 from tltf.core.audit import Audit
-from tltf.core.cache.cache import Feed
+from tltf.core.cache.feed import Feed
 from tltf.core.labels import Labels
 from tltf.core.model import TransferModel
+from tltf.core.run import StageResult
 from tltf.core.solve import Solution
 from tltf.core.stage import Stage
 
@@ -59,3 +62,23 @@ def on_audit(model: TransferModel, stage: Stage, audit: Audit) -> list[str]:
             " from scratch, use unfreeze='all' and batch_norm='train'."
         )
     return notes
+
+
+def on_result(result: StageResult) -> str:
+    """Says in a line how a stage went."""
+    plural = "" if result.epochs == 1 else "s"
+    return (
+        f"Stage '{result.stage.name}': {result.epochs} epoch{plural},"
+        f" {result.learned} variables learned, {result.still} proved still,"
+        f" {result.carried} optimizer slots carried over,"
+        f" {result.seconds:.1f} s."
+    )
+
+
+def on_stop(stage: Stage, left: Sequence[Stage]) -> str:
+    """Says which stages did not run as a callback stopped one."""
+    names = ", ".join(f"'{other.name}'" for other in left)
+    return (
+        f"A callback stopped training in stage '{stage.name}'; {names} did not"
+        " run. Stage(patience=...) stops one stage alone."
+    )

@@ -4,46 +4,12 @@ import keras
 import numpy as np
 
 from tltf.core import solve
-from tltf.core.cache.cache import Feed
+from tltf.core.cache.feed import Feed
 from tltf.core.cache.source import FeatureSource
 from tltf.core.model import TransferModel
 from tltf.core.objective import Supervised
 from tltf.core.solve import Solution
 from tltf.core.stage import Stage
-
-
-def obstacle(
-    model: TransferModel, stage: Stage, feed: Feed, objective: Supervised
-) -> str | None:
-    """Says why a stage's head cannot be solved, None if it can.
-
-    Args:
-        model: The model.
-        stage: What is meant to happen.
-        feed: What the stage reads.
-        objective: What would be trained in steps.
-    """
-    if stage.unfreeze not in (0, None):
-        return "more than the head trains"
-    if stage.span == "recipe":
-        return "its schedule spans several stages"
-    if feed.train is None:
-        return f"it has no cached features ({feed.reason})"
-    if feed.held is None:
-        return "its validation part has no cached features"
-    why = solve.obstacle(_head(model), feed.train.split.targets, model.labels)
-    if why:
-        return why
-    left = [
-        layer
-        for layer in objective.suffix.layers
-        if not isinstance(layer, keras.layers.InputLayer)
-    ]
-    if objective.bridge is not None or left != _head(model)[-1:]:
-        return "its features are not those below the last layer"
-    if _targets(feed.train) is None:
-        return "its augmentation mixes targets"
-    return None
 
 
 def reason_for_steps(
@@ -65,7 +31,7 @@ def reason_for_steps(
     """
     if stage.solver == "steps":
         return ""
-    why = obstacle(model, stage, feed, objective)
+    why = _obstacle(model, stage, feed, objective)
     if why is not None and stage.solver == "lbfgs":
         raise ValueError(
             f"Stage '{stage.name}' cannot be solved by L-BFGS: {why}. With"
@@ -92,6 +58,31 @@ def solve_head(
     )
     _head(model)[-1].set_weights([solution.kernel, solution.bias])
     return solution
+
+
+def _obstacle(model, stage, feed, objective) -> str | None:
+    """Says why a head cannot be solved, None if it can."""
+    if stage.unfreeze not in (0, None):
+        return "more than the head trains"
+    if stage.span == "recipe":
+        return "its schedule spans several stages"
+    if feed.train is None:
+        return f"it has no cached features ({feed.reason})"
+    if feed.held is None:
+        return "its validation part has no cached features"
+    why = solve.obstacle(_head(model), feed.train.split.targets, model.labels)
+    if why:
+        return why
+    left = [
+        layer
+        for layer in objective.suffix.layers
+        if not isinstance(layer, keras.layers.InputLayer)
+    ]
+    if objective.bridge is not None or left != _head(model)[-1:]:
+        return "its features are not those below the last layer"
+    if _targets(feed.train) is None:
+        return "its augmentation mixes targets"
+    return None
 
 
 def _head(model: TransferModel) -> list[keras.layers.Layer]:

@@ -44,8 +44,7 @@ class Room:
     """
 
     def __init__(self, settings: CacheSettings, shelf: Shelf | None):
-        self._place, self._dtype = settings.place, settings.dtype
-        self._shelf = shelf
+        self._place, self._shelf = settings.place, shelf
         self._memory = settings.budget()
         self._speed: tuple[float, float] | None = None
         self.unnamed: list[str] = []

@@ -1,7 +1,6 @@
 """Says which stage reads which features, and has them computed once."""
 
 import collections
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,6 +11,7 @@ from absl import logging
 from tltf.core.augment import Augment
 from tltf.core.cache import fingerprint, room
 from tltf.core.cache.allot import Room, Wanted
+from tltf.core.cache.feed import Feed
 from tltf.core.cache.filling import Filling, Views
 from tltf.core.cache.forward import Forward, Unrepeatable
 from tltf.core.cache.needs import Needs, Slot
@@ -26,28 +26,6 @@ from tltf.core.stage import Stage
 
 # Changes when what is stored under a key changes.
 _FORMAT = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Feed:
-    """What a stage reads.
-
-    Args:
-        train: Features of the training part; None for its examples.
-        held: Features of the validation part; None for its examples.
-        reason: How the features came about, or why there are none to train
-            on.
-    """
-
-    train: FeatureSource | None = None
-    held: FeatureSource | None = None
-    reason: str = ""
-
-    @property
-    def start(self) -> Cut | None:
-        """The cut at which the features begin, if there are any."""
-        source = self.train or self.held
-        return source and source.cut
 
 
 class FeatureCache:

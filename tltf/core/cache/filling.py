@@ -110,7 +110,7 @@ class Filling:
 
     def _fill(self, writers, wanted, end, outputs) -> None:
         """Appends batch by batch; the second tells how long a pass takes."""
-        early, places = [next(outputs)], None
+        early = [next(outputs)]
         started = time.perf_counter()
         early += [batch for batch in [next(outputs, None)] if batch]
         seconds = (time.perf_counter() - started) * self.steps

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tltf.core import passes
 from tltf.core.model import TransferModel
 from tltf.core.targets import natural_order
 from tltf.datasets import inspect
@@ -132,7 +133,7 @@ def _pictures(preprocess, paths: Sequence[str]) -> tuple:
     pictures = (
         tf.data.Dataset.from_tensor_slices(tf.constant(good, tf.string))
         .map(tf.io.read_file)
-        .map(preprocess, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(passes.as_is(preprocess), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(max(len(good), 1))
     )
     return next(iter(pictures), None), errors

@@ -241,12 +241,14 @@ class Split:
 
     def _encoded(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         return batches.map(
-            lambda inputs, labels: (inputs, self.labels.encode(labels))
+            passes.as_is(
+                lambda inputs, labels: (inputs, self.labels.encode(labels))
+            )
         )
 
     def _padded(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         return batches.map(
-            lambda *batch: passes.fill_up(self.batch_size, *batch)
+            passes.as_is(lambda *batch: passes.fill_up(self.batch_size, *batch))
         )
 
     def _batched(
@@ -275,7 +277,7 @@ class Split:
 
 def _parallel(examples: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
     return examples.map(
-        lambda raw, label: (function(raw), label),
+        passes.as_is(lambda raw, label: (function(raw), label)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )

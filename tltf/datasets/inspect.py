@@ -17,6 +17,7 @@ from pathlib import Path
 import tensorflow as tf
 from absl import logging
 
+from tltf.core.passes import as_is
 from tltf.core.preprocess import ImagePreprocess
 from tltf.core.splits import Skipped
 from tltf.datasets.parts import Part
@@ -156,7 +157,11 @@ def _decode_all(
         tf.data.Dataset.from_tensor_slices(
             (unsniffed, tf.constant([paths[i] for i in unsniffed], tf.string))
         )
-        .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
+        .map(
+            as_is(decode),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=False,
+        )
         .ignore_errors()
     )
     good, logged = set(), time.monotonic()

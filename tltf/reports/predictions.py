@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.core.model import TransferModel
+from tltf.core.passes import as_is
 from tltf.core.split import Split
 from tltf.core.splits import Splits
 from tltf.errors import TrainingError
@@ -67,7 +68,9 @@ def predict(model: TransferModel, data, worst: int) -> Predictions:
 def _of_split(model, split, worst):
     check_split(model, split)
     batches = split.batches(preprocess=model.preprocess)
-    outputs = model.predict(batches.map(lambda inputs, _: inputs), verbose=0)
+    outputs = model.predict(
+        batches.map(as_is(lambda inputs, _: inputs)), verbose=0
+    )
     probabilities = _probabilities(model.labels, outputs)
     wrong = wrongness(model.labels, split.targets, probabilities)
     chosen = _most(wrong, worst)
@@ -119,9 +122,9 @@ def _batched(model, dataset) -> Iterator:
 
     if is_raw and not prepare.is_batched:
         singles = dataset.unbatch() if is_batched else dataset
-        return singles.map(example, tf.data.AUTOTUNE).batch(_BATCH_SIZE)
+        return singles.map(as_is(example), tf.data.AUTOTUNE).batch(_BATCH_SIZE)
     batches = dataset if is_batched else dataset.batch(_BATCH_SIZE)
-    return batches.map(example)
+    return batches.map(as_is(example))
 
 
 def _probabilities(labels, outputs):

@@ -160,7 +160,7 @@ class Filling:
         """Pairs of inputs and what is stored beside their features."""
         batches = self._split.read(None, self._preprocess)
         if self._views is None:
-            batches = batches.map(lambda inputs, _: (inputs, ()))
+            batches = batches.map(passes.as_is(lambda inputs, _: (inputs, ())))
             return batches.prefetch(passes.AHEAD)
         views, steps = self._views, self._split.steps
 
@@ -169,7 +169,7 @@ class Filling:
                 lambda step, batch: self._augmented(step, *batch)
             )
 
-        every = tf.data.Dataset.range(views.count).flat_map(view)
+        every = tf.data.Dataset.range(views.count).flat_map(passes.as_is(view))
         return every.prefetch(passes.AHEAD)
 
     def _augmented(self, step, inputs, labels):
@@ -186,7 +186,7 @@ def _union(cuts: Sequence[Cut]) -> Cut:
 
 
 def _alone(source: FeatureSource) -> tf.data.Dataset:
-    return source.inputs().map(lambda inputs: (inputs, ()))
+    return source.inputs().map(passes.as_is(lambda inputs: (inputs, ())))
 
 
 def _give_up(writers, key, writer, wanted, error) -> None:

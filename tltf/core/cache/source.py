@@ -64,7 +64,9 @@ class FeatureSource:
 
     def inputs(self) -> tf.data.Dataset:
         """The features alone, in the order of the examples."""
-        return self._batches(_FIRST_EPOCH, None).map(lambda inputs, _: inputs)
+        return self._batches(_FIRST_EPOCH, None).map(
+            passes.as_is(lambda inputs, _: inputs)
+        )
 
     @property
     def _ahead(self) -> int:
@@ -75,16 +77,22 @@ class FeatureSource:
         if not pad:
             return batches
         size = self.split.batch_size
-        return batches.map(lambda *batch: passes.fill_up(size, *batch))
+        return batches.map(
+            passes.as_is(lambda *batch: passes.fill_up(size, *batch))
+        )
 
     def _batches(self, epoch, seed):
         order = None if seed is None else (seed, epoch)
         rows = self.split.rows(order)
         if not self.cut.raw:
-            return rows.map(lambda index: self._read(index, epoch))
+            return rows.map(
+                passes.as_is(lambda index: self._read(index, epoch))
+            )
         examples = self.split.read(order, self.preprocess)
         return tf.data.Dataset.zip(rows, examples).map(
-            lambda index, example: self._read(index, epoch, example[0])
+            passes.as_is(
+                lambda index, example: self._read(index, epoch, example[0])
+            )
         )
 
     def _read(self, index, epoch, inputs=None):

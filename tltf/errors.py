@@ -20,6 +20,19 @@ class AuditError(TrainingError):
     """A variable moved that was frozen, or stayed that should have moved."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal ended a run, which can be gone on with.
+
+    Args:
+        message: Where it stopped, and what was saved.
+        number: The signal's number.
+    """
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.number = number
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns a ` Did you mean 'x'?` for the nearest known name, or ''."""
     known = list(known)

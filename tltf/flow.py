@@ -11,6 +11,7 @@ from tltf import backbones, datasets, records
 from tltf.core import recipes
 from tltf.core.backbone import Backbone
 from tltf.core.cache.settings import CacheSettings
+from tltf.core.checkpoints import Checkpoints
 from tltf.core.fit import fit
 from tltf.core.labels import Labels
 from tltf.core.model import TransferModel
@@ -58,6 +59,8 @@ def transfer(
     cache_dir: str | pathlib.Path | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    resume: bool = False,
+    save_every: float = 60.0,
     verbose: bool = False,
 ) -> Outcome:
     """Goes from data and a backbone to a measured and exported model.
@@ -84,7 +87,11 @@ def transfer(
             that are files remember which of them are good. Default: `cache`
             in `model_dir`, and nowhere.
         seed: Of Keras' global generator, the split and the order.
-        overwrite: Whether a run that is finished in `model_dir` is replaced.
+        overwrite: Whether a run that is in `model_dir` is replaced.
+        resume: Goes on with the run in `model_dir` where it was stopped or
+            killed, see `fit`. The other arguments must be those that it was
+            begun with.
+        save_every: As for `fit`.
         verbose: Shows progress.
 
     Returns:
@@ -94,7 +101,9 @@ def transfer(
         `status.json`, and in `cache` features for the next run.
 
     Raises:
-        FileExistsError: A finished run is in `model_dir`.
+        FileExistsError: A run is in `model_dir` that is finished or can be
+            resumed, or another process writes to it.
+        Interrupted: Ctrl-C or SIGTERM came; what was done is saved.
         ValueError: Settings that do not go together.
         DataError: Data that cannot be used.
         UnavailableError: Weights or data that are not here.
@@ -121,8 +130,8 @@ def transfer(
     stages = recipes.of(recipe, **options["recipe"])
     # What is wrong is said before anything is read or written.
     CacheSettings.of(**options["cache"], model_dir=model_dir)
-    folder = RunFolder(model_dir).claim(overwrite)
-    with folder.status():
+    folder = RunFolder(model_dir)
+    with folder.lock(), folder.claim(overwrite, resume).status():
         keras.utils.set_random_seed(seed)
         model, splits = _model_and_splits(data, backbone, options, head, seed)
         records.write_facts(folder, model, splits)
@@ -139,13 +148,16 @@ def transfer(
             recipe=stages,
             strategy=strategy,
             seed=seed,
-            model_dir=folder.path,
+            model_dir=folder,
+            resume=resume,
+            save_every=save_every,
             verbose=verbose,
             **options["cache"],
         )
         report = measure(model, splits, run, seed=seed)
         report.save(folder.path)
         export(model, folder.path / "export" / "1", overwrite=True)
+        Checkpoints(folder.checkpoints).clear()
     return Outcome(model, run, report, folder.path)
 
 

@@ -163,7 +163,11 @@ def test_interrupted_is_said_in_one_line(tmp_path, number, code):
     finally:
         process.kill()
     assert process.returncode == code
-    assert err.endswith("\ntltf train: interrupted.\n")
+    line = err.splitlines()[-1]
+    assert line.startswith("tltf train: Stopped by ") and ", and saved" in line
+    assert line.endswith(
+        f"To go on: tltf train --model_dir={tmp_path} --resume"
+    )
     assert "Traceback" not in err
     status = json.loads((tmp_path / "status.json").read_text())
     assert status["state"] == "interrupted"

@@ -74,6 +74,8 @@ class Audit:
     Args:
         model: The model whose variables are watched.
         stage: What is meant to happen.
+        before: Fingerprints of the variables when the stage began, where it
+            is resumed; default, taken when it is entered.
 
     Raises:
         AuditError: On leaving, if a variable did not do as the stage says.
@@ -83,15 +85,21 @@ class Audit:
     ...     model.fit(x, y)
     """
 
-    def __init__(self, model: TransferModel, stage: Stage):
+    def __init__(
+        self,
+        model: TransferModel,
+        stage: Stage,
+        before: Mapping[str, str] | None = None,
+    ):
         self.expectation = expect(model, stage)
         self._model = model
         self._stage = stage
-        self._before: Mapping[str, str] = {}
+        self.before = before
         self.silent: tuple[str, ...] = ()
 
     def __enter__(self) -> "Audit":
-        self._before = fingerprints(self._model.variables)
+        if self.before is None:
+            self.before = fingerprints(self._model.variables)
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
@@ -139,7 +147,7 @@ class Audit:
             AuditError: A frozen variable moved, or an unfrozen one did not.
         """
         after = fingerprints(self._model.variables)
-        moved = {path for path in after if after[path] != self._before[path]}
+        moved = {path for path in after if after[path] != self.before[path]}
         strayed = sorted(moved & self.expectation.stays)
         if strayed:
             raise AuditError(

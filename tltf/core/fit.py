@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -14,12 +15,14 @@ from tltf.core import plan, recipes
 from tltf.core import strategy as strategies
 from tltf.core.augment import Augment
 from tltf.core.cache.settings import CacheSettings
+from tltf.core.interrupts import Interrupts
 from tltf.core.loop import StagedLoop
 from tltf.core.model import TransferModel, check_kinds
 from tltf.core.optimizer import make_optimizer
 from tltf.core.preprocess import ImagePreprocess
 from tltf.core.run import Run
 from tltf.core.run_folder import RunFolder
+from tltf.core.saves import Saves
 from tltf.core.splits import Splits
 from tltf.core.stage import Stage
 from tltf.errors import DataError
@@ -33,11 +36,13 @@ def fit(
     strategy: str | tf.distribute.Strategy | None = "auto",
     seed: int = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    model_dir: str | pathlib.Path | None = None,
+    model_dir: str | pathlib.Path | RunFolder | None = None,
     cache: str = "auto",
     cache_memory: int | str | None = None,
     cache_dtype: str = "float32",
     cache_dir: str | pathlib.Path | None = None,
+    resume: bool = False,
+    save_every: float = 60.0,
     verbose: bool = False,
 ) -> Run:
     """Trains a model in stages.
@@ -55,8 +60,10 @@ def fit(
         seed: Of the order of examples, augmentation and dropout.
         callbacks: Keras callbacks. They see one training over all stages, and
             the TransferModel as their model.
-        model_dir: Run folder for `history.csv`, `best.keras` and
-            `last.keras`; None writes nothing.
+        model_dir: Run folder for `history.csv`, `best.keras`, `last.keras`
+            and, until the run is finished, `checkpoints`; None writes
+            nothing. With it, Ctrl-C and SIGTERM finish the step, save and
+            raise `Interrupted`.
         cache: Where features of what is frozen lie, so that they are computed
             once: `"auto"` (memory, else disk where that pays, else nowhere),
             `"memory"`, `"disk"` or `"none"`.
@@ -66,13 +73,20 @@ def fit(
             have 11 bits in place of 24, about three digits.
         cache_dir: Where features are kept for a later run on the same data
             and weights; default, `cache` in the run folder.
+        resume: Goes on where a run in `model_dir` was stopped or killed, in
+            the middle of an epoch if need be, to the weights and the history
+            that it would have come to. Begins anew where nothing was saved.
+        save_every: Seconds between two checkpoints, more where to save would
+            take over a fiftieth of the time; 0 saves after every step.
         verbose: Shows a line an epoch, and a bar on a terminal.
 
     Returns:
         The `Run`: history over all stages, and how each went.
 
     Raises:
-        ValueError: Model, splits and recipe do not go together.
+        ValueError: Model, splits and recipe do not go together, or not with
+            the run that is to be resumed.
+        Interrupted: Ctrl-C or SIGTERM came.
         DataError: The data are not what the model takes.
         AuditError: A frozen variable moved, or an unfrozen one did not.
         TrainingError: The loss became NaN or infinite. The weights are then
@@ -85,15 +99,34 @@ def fit(
     strategy = strategies.resolve(strategy)
     _check(model, splits, stages, strategy)
     _check_callbacks(callbacks, stages)
+    folder = model_dir
+    if isinstance(model_dir, (str, os.PathLike)):
+        folder = RunFolder(model_dir)
     settings = CacheSettings.of(
-        cache, cache_memory, cache_dtype, cache_dir, model_dir
+        cache,
+        cache_memory,
+        cache_dtype,
+        cache_dir,
+        folder and folder.path,
     )
-    folder = None if model_dir is None else RunFolder(model_dir)
-    with _in_scope(model, strategy) as working:
+    if resume and folder is None:
+        raise ValueError("`resume` needs the `model_dir` of the run.")
+    interrupts = Interrupts()
+    saves = Saves(folder, save_every, interrupts)
+    with contextlib.ExitStack() as held:
+        if folder is not None:
+            held.enter_context(folder.lock())
+            held.enter_context(interrupts)
+        working = held.enter_context(_in_scope(model, strategy))
         loop = StagedLoop(
-            working, splits, stages, strategy, settings, seed, folder, verbose
+            working, splits, stages, strategy, settings, seed, saves, verbose
         )
-        return dataclasses.replace(loop.run(callbacks), model=model)
+        run = loop.run(callbacks, resume)
+        # Who owns the folder may have more to do, for which a run that is
+        # killed has to be resumed.
+        if folder is not model_dir:
+            saves.clear()
+    return dataclasses.replace(run, model=model)
 
 
 def _check(model, splits, stages, strategy) -> None:

@@ -1,5 +1,7 @@
 """The one history of a run, over all its stages."""
 
+from collections.abc import Sequence
+
 from tltf.core.run_folder import RunFolder
 
 
@@ -21,6 +23,14 @@ class History:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def put_back(self, rows: Sequence[dict]) -> None:
+        """Begins with the epochs of a run that is resumed."""
+        self.rows, self.figures = [dict(row) for row in rows], {}
+        for row in rows:
+            for name, value in row.items():
+                if name not in ("epoch", "stage"):
+                    self.figures.setdefault(name, []).append(value)
 
     def add(self, stage: str, logs: dict, rate: float, seconds: float) -> None:
         """Adds an epoch.

@@ -1,6 +1,6 @@
 """What a user may not expect of a stage, in sentences for log and report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tltf.core.audit import Audit
 from tltf.core.cache.feed import Feed
@@ -72,6 +72,15 @@ def on_result(result: StageResult) -> str:
         f" {result.learned} variables learned, {result.still} proved still,"
         f" {result.carried} optimizer slots carried over,"
         f" {result.seconds:.1f} s."
+    )
+
+
+def on_resume(stages: Sequence[Stage], state: Mapping) -> str:
+    """Says in a line where a run goes on."""
+    stage = stages[state["stage"]]
+    after = f" after {state['step']} of its steps" if state["step"] else ""
+    return (
+        f"Resumed in stage '{stage.name}', epoch {state['epoch'] + 1}{after}."
     )
 
 

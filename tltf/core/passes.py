@@ -83,6 +83,22 @@ def endless(
     return _prefetched(epochs.flat_map(as_is(one_pass)), ahead)
 
 
+def skipped(epoch: tf.Tensor, first_epoch: int, first_step: int):
+    """How many batches of an epoch were used before: none but of the first.
+
+    Args:
+        epoch: The number of the epoch.
+        first_epoch: The one that was begun already.
+        first_step: Steps that were taken in it.
+
+    Returns:
+        0, or an integer tensor.
+    """
+    if not first_step:
+        return 0
+    return tf.where(epoch == first_epoch, np.int64(first_step), np.int64(0))
+
+
 def counted(
     batches: tf.data.Dataset, steps: int, ahead: int = AHEAD
 ) -> tf.data.Dataset:

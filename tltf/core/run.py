@@ -47,6 +47,12 @@ class StageResult:
         }
         return plain | {"stage": self.stage.to_dict()}
 
+    @classmethod
+    def from_dict(cls, plain: dict, stage: Stage) -> "StageResult":
+        """Makes it again from `to_dict`, whose lists may have been tuples."""
+        lists = {n: tuple(v) for n, v in plain.items() if isinstance(v, list)}
+        return cls(**plain | lists | {"stage": stage})
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:

@@ -6,11 +6,15 @@ import io
 import json
 import os
 import pathlib
-import tempfile
+import socket
 import time
 from collections.abc import Iterator, Sequence
 
+import filelock
 import keras
+
+from tltf.core.checkpoints import Checkpoints
+from tltf.core.files import WRITING, whole
 
 # What a run leaves in its folder, beside `export/`.
 _FILES = (
@@ -25,6 +29,7 @@ _FILES = (
     "report.html",
     "report.json",
 )
+_LOCK = ".lock"
 
 
 class RunFolder:
@@ -41,15 +46,49 @@ class RunFolder:
         self.path = pathlib.Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def claim(self, overwrite: bool = False) -> "RunFolder":
-        """Makes it ready for a new run.
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        """Where an unfinished run is saved."""
+        return self.path / "checkpoints"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps other processes out; that of a process that died is void.
 
         Raises:
-            FileExistsError: A finished run is in it, and `overwrite` is not
-                set; or files that no run has left, whatever is set.
+            FileExistsError: Another process writes to it.
+        """
+        path = self.path / _LOCK
+        lock = filelock.FileLock(path, timeout=0, is_singleton=True)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise FileExistsError(
+                f"{self.path} is being written to by {path.read_text()}. Wait"
+                " for it, or name another folder."
+            ) from None
+        try:
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            yield
+        finally:
+            lock.release()
+
+    def claim(
+        self, overwrite: bool = False, resume: bool = False
+    ) -> "RunFolder":
+        """Makes it ready for a run.
+
+        Args:
+            overwrite: Whether a run that is there is replaced.
+            resume: Whether an unfinished one is gone on with.
+
+        Raises:
+            FileExistsError: A finished run is in it, or one that can be
+                resumed, and `overwrite` is not set; or files that no run has
+                left, whatever is set.
         """
         is_run = (self.path / "status.json").exists()
-        others = [path.name for path in self.path.iterdir()]
+        others = {path.name for path in self.path.iterdir()} - {_LOCK}
         if others and not is_run:
             raise FileExistsError(
                 f"{self.path} holds files that no run has left, such as"
@@ -60,8 +99,19 @@ class RunFolder:
                 f"{self.path} holds a finished run. Name another folder, or"
                 " set `overwrite`."
             )
+        if resume:
+            return self
+        checkpoints = Checkpoints(self.checkpoints)
+        if checkpoints and not overwrite:
+            raise FileExistsError(
+                f"{self.path} holds a run that was stopped. Set `resume` to go"
+                " on with it, or `overwrite` to begin anew."
+            )
+        checkpoints.clear()
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
+        for path in self.path.glob(f"{WRITING}*"):
+            path.unlink()
         return self
 
     @contextlib.contextmanager
@@ -105,7 +155,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Writes UTF-8 text."""
-        with self.whole(name) as path:
+        with whole(self.path / name) as path:
             path.write_text(text, "utf-8")
 
     def write_history(self, rows: Sequence[dict]) -> None:
@@ -118,27 +168,8 @@ class RunFolder:
 
     def save_model(self, model: keras.Model, name: str) -> None:
         """Saves a model for use, without the state of its optimizer."""
-        with self.whole(name) as path:
+        with whole(self.path / name) as path:
             model.save(path, include_optimizer=False)
-
-    @contextlib.contextmanager
-    def whole(self, name: str) -> Iterator[pathlib.Path]:
-        """Yields a path to write to, which then takes the file's place.
-
-        The file that was there stays until then: a failed write costs
-        nothing.
-        """
-        handle, beside = tempfile.mkstemp(
-            dir=self.path, prefix=".writing-", suffix=pathlib.Path(name).suffix
-        )
-        os.close(handle)
-        beside = pathlib.Path(beside)
-        try:
-            yield beside
-            beside.chmod(0o644)
-            os.replace(beside, self.path / name)
-        finally:
-            beside.unlink(missing_ok=True)
 
 
 def _now() -> str:

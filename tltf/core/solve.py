@@ -1,16 +1,14 @@
-"""A linear head's best weights on fixed features, found by convex solvers."""
+"""A linear head's best weights on fixed features, and their penalty."""
 
 import dataclasses
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import threadpoolctl
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
+from tltf.core.convex import Fit, logistic, ridge
 from tltf.core.labels import Labels
 from tltf.errors import TrainingError
 
@@ -18,7 +16,6 @@ from tltf.errors import TrainingError
 _EXPONENTS = range(-4, 5)
 # Largest entry of the gradient of the mean loss: to compare, and to keep.
 _COARSE, _FINE = 1e-5, 1e-7
-_MOST_ITERATIONS = 2000
 # Losses closer than this share of the least are a tie.
 _TIE = 1e-6
 # What varies by a smaller share of its mean, or of the feature that varies
@@ -144,21 +141,10 @@ def solve_head(
             x, x_held = x @ basis, x_held @ basis
         judge = functools.partial(_loss, labels, x_held, held[1])
         if labels.kind == "regression":
-            fit = _ridge(x, train[1])
+            fit = ridge(x, train[1])
         else:
-            fit = functools.partial(_logistic, x, train[1], weights)
+            fit = functools.partial(logistic, x, train[1], weights)
         return _fold(*_search(fit, judge), basis, *scaling)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Fit:
-    """Weights `[features, units]` and bias for one strength."""
-
-    strength: float
-    weights: np.ndarray
-    bias: np.ndarray
-    iterations: int = 0
-    converged: bool = True
 
 
 def _gap(targets: np.ndarray, labels: Labels) -> str | None:
@@ -212,62 +198,7 @@ def _row_space(x: np.ndarray) -> np.ndarray | None:
     return np.linalg.qr(x.T)[0] if features >= 2 * size else None
 
 
-def _logistic(
-    x, targets, sample_weight, exponent, tolerance, near=None
-) -> _Fit:
-    """Fits one logistic regression, or one for each column of targets."""
-    problems = [targets] if targets.ndim == 1 else targets.T
-    solvers, converged = [], []
-    for i, problem in enumerate(problems):
-        solver = LogisticRegression(
-            C=10.0**exponent,
-            tol=tolerance,
-            max_iter=_MOST_ITERATIONS,
-            warm_start=True,
-        )
-        if near is not None:
-            own = slice(None) if targets.ndim == 1 else slice(i, i + 1)
-            solver.coef_ = near.weights.T[own]
-            solver.intercept_ = near.bias[own]
-        converged.append(_converges(solver, x, problem, sample_weight))
-        solvers.append(solver)
-    return _Fit(
-        10.0**exponent,
-        np.concatenate([solver.coef_ for solver in solvers]).T,
-        np.concatenate([solver.intercept_ for solver in solvers]),
-        sum(int(solver.n_iter_.max()) for solver in solvers),
-        all(converged),
-    )
-
-
-def _converges(solver, x, targets, sample_weight) -> bool:
-    """Fits, and shows all warnings but those that it did not converge."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        solver.fit(x, targets, sample_weight)
-    others = [w for w in caught if w.category is not ConvergenceWarning]
-    for other in others:
-        warnings.warn_explicit(
-            other.message, other.category, other.filename, other.lineno
-        )
-    return len(others) == len(caught)
-
-
-def _ridge(x: np.ndarray, targets: np.ndarray) -> Callable[..., _Fit]:
-    """Decomposes the features once and returns a fit for any strength."""
-    mean = targets.mean(axis=0, dtype="float64")
-    values, vectors = np.linalg.eigh(x.T @ x)
-    projected = vectors.T @ (x.T @ (targets - mean))
-
-    def fit(exponent, tolerance, near=None):
-        alpha = 10.0**-exponent
-        shrunk = projected / (np.maximum(values, 0) + alpha)[:, None]
-        return _Fit(alpha, vectors @ shrunk, mean)
-
-    return fit
-
-
-def _search(fit: Callable[..., _Fit], judge: Callable[[_Fit], float]):
+def _search(fit: Callable[..., Fit], judge: Callable[[Fit], float]):
     """Tries strengths, strongest first, and fits the best one to the end.
 
     Args:
@@ -309,7 +240,7 @@ def _strongest_of_best(losses: dict[float, float]) -> float:
     return min(exponent for exponent in losses if losses[exponent] <= limit)
 
 
-def _loss(labels, x, targets, fit: _Fit) -> float:
+def _loss(labels, x, targets, fit: Fit) -> float:
     """Returns the loss that the model has on validation data."""
     outputs = (x @ fit.weights + fit.bias).astype("float32")
     # Keras' activation hands its input on to the loss, which is exact so.

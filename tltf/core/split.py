@@ -121,6 +121,7 @@ class Split:
         preprocess: Preprocess | None = None,
         seed: int | None = None,
         first_epoch: int = 0,
+        first_step: int = 0,
         augment: Augment | None = None,
         pad: bool = False,
         whole: bool = False,
@@ -134,6 +135,7 @@ class Split:
             preprocess: Used in place of the split's own.
             seed: Shuffles; None keeps the order.
             first_epoch: The epoch to begin with.
+            first_step: How many steps of that epoch were taken already.
             augment: Applied to each batch, seeded by epoch and step.
             pad: Fills the last batch by repeating its first example, with
                 weights that make the mean over the batch right: a strategy
@@ -149,12 +151,13 @@ class Split:
 
         def one_pass(epoch):
             order = None if seed is None else (seed, epoch)
-            batches = self._encoded(self.read(order, preprocess))
+            skip = passes.skipped(epoch, first_epoch, first_step)
+            batches = self._encoded(self.read(order, preprocess, skip))
             if augment is not None:
-                batches = batches.enumerate(epoch * self.steps).map(
+                batches = batches.enumerate(epoch * self.steps + skip).map(
                     lambda step, batch: augment(*batch, seed or 0, step)
                 )
-            batches = batches.take(self.steps_of(whole))
+            batches = batches.take(self.steps_of(whole) - skip)
             return self._padded(batches) if pad else batches
 
         return passes.endless(one_pass, first_epoch)
@@ -177,21 +180,30 @@ class Split:
         self,
         order: tuple[int, tf.Tensor] | None = None,
         preprocess: Preprocess | None = None,
+        skip: int | tf.Tensor = 0,
     ) -> tf.data.Dataset:
         """Returns one pass of batches `(inputs, labels)`.
 
         Args:
             order: Seed and epoch; None for the order in which they lie.
             preprocess: Used in place of the split's own.
+            skip: How many batches are left out, at little cost.
         """
         examples = self.in_order if order is None else self._shuffled(*order)
+        if not _is_zero(skip):
+            examples = examples.skip(skip * self.batch_size)
         return self._batched(examples, preprocess)
 
-    def rows(self, order: tuple[int, tf.Tensor] | None) -> tf.data.Dataset:
+    def rows(
+        self,
+        order: tuple[int, tf.Tensor] | None,
+        skip: int | tf.Tensor = 0,
+    ) -> tf.data.Dataset:
         """Returns the numbers of the examples that `read` gives, in batches.
 
         Args:
             order: As for `read`.
+            skip: The same.
         """
         if order is None:
             rows = tf.data.Dataset.range(len(self))
@@ -201,7 +213,8 @@ class Split:
             )
         else:
             rows = passes.permuted(len(self), *order)
-        return rows.batch(self.batch_size)
+        rows = rows.batch(self.batch_size)
+        return rows if _is_zero(skip) else rows.skip(skip)
 
     @property
     def kind(self) -> str | None:
@@ -273,6 +286,10 @@ class Split:
     def _is_raw(self, examples: tf.data.Dataset) -> bool:
         spec = tf.nest.flatten(examples.element_spec[0])
         return len(spec) == 1 and spec[0].dtype == tf.string
+
+
+def _is_zero(number: int | tf.Tensor) -> bool:
+    return isinstance(number, int) and number == 0
 
 
 def _parallel(examples: tf.data.Dataset, function: Callable) -> tf.data.Dataset:

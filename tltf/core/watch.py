@@ -10,6 +10,7 @@ import numpy as np
 
 from tltf.core import plan
 from tltf.core.history import History
+from tltf.core.saves import Saved
 from tltf.errors import TrainingError
 
 
@@ -42,6 +43,11 @@ class Weights:
         """Whether it remembers in the same room as another."""
         return self._values is other._values
 
+    @property
+    def values(self) -> list[np.ndarray]:
+        """What is remembered, in the order of the variables."""
+        return self._values
+
     def restore(self) -> None:
         """Puts back the weights as they were remembered."""
         for variable, value in zip(self._variables, self._values, strict=True):
@@ -72,6 +78,9 @@ class Watch(keras.callbacks.Callback):
         patience: Epochs without improvement before it stops; None never
             stops.
     """
+
+    # What a checkpoint holds of it, beside weights.
+    _PLAIN = ("best_value", "best_epoch", "_epoch", "_without")
 
     def __init__(self, title, variables, monitor, patience):
         super().__init__()
@@ -125,6 +134,23 @@ class Watch(keras.callbacks.Callback):
         self._without += 1
         if self._patience is not None and self._without >= self._patience:
             self.model.stop_training = True
+
+    def take(self) -> Saved:
+        """Returns what it knows, for a checkpoint."""
+        state = {name: getattr(self, name) for name in self._PLAIN}
+        arrays = {"good": self._good.values}
+        if not self.best.is_alias(self._good):
+            arrays["best"] = self.best.values
+        return Saved(state, arrays)
+
+    def put_back(self, saved: Saved) -> None:
+        """Goes on from what `take` returned."""
+        for name in self._PLAIN:
+            setattr(self, name, saved.state[name])
+        self._good = Weights(self._variables, saved.arrays["good"])
+        self.best = self._good.alias()
+        if "best" in saved.arrays:
+            self.best = Weights(self._variables, saved.arrays["best"])
 
 
 class Relay(keras.callbacks.Callback):

@@ -1,7 +1,7 @@
 """What a command is told: its flags, and the YAML file that they override."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from absl import flags
 
@@ -47,12 +47,22 @@ def define(of: flags.FlagValues, table: Mapping[str, tuple]) -> None:
             )
 
 
-def parse(defined: flags.FlagValues, argv: Sequence[str]) -> list[str]:
+def named_file(defined: flags.FlagValues) -> str | None:
+    """The YAML file that was named."""
+    return defined.config_file
+
+
+def parse(
+    defined: flags.FlagValues,
+    argv: Sequence[str],
+    file_of: Callable[[flags.FlagValues], str | None] = named_file,
+) -> list[str]:
     """Reads flags from the command line, then the rest from the YAML file.
 
     Args:
         defined: The flags of the command; holds their values afterwards.
         argv: What was typed after the command.
+        file_of: Returns the YAML file, given what was typed.
 
     Returns:
         The words that are no flags.
@@ -73,8 +83,9 @@ def parse(defined: flags.FlagValues, argv: Sequence[str]) -> list[str]:
         raise ValueError(_explained(str(error))) from None
     except flags.Error as error:
         raise ValueError(f"{error}.") from None
-    if defined.config_file:
-        _merge(defined, defined.config_file)
+    path = file_of(defined)
+    if path:
+        _merge(defined, path)
     return words
 
 

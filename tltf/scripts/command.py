@@ -5,12 +5,14 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 
+from tltf.errors import Interrupted
 from tltf.scripts import arguments, exits, help_page, quiet
 
 
@@ -48,6 +50,7 @@ class Command:
         words: What the words are, for the help page; empty if it takes none.
         required: Flags that must be given, each with what it is for.
         log_level: The least of tltf's log lines that is shown.
+        file_of: Returns the YAML file that the rest of the flags is in.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Command:
     words: str = ""
     required: Mapping[str, str] = dataclasses.field(default_factory=dict)
     log_level: int = logging.WARNING
+    file_of: Callable[[flags.FlagValues], str | None] = arguments.named_file
 
     def __post_init__(self):
         arguments.define(self.flags, arguments.COMMON)
@@ -95,7 +99,7 @@ class Command:
         return False
 
     def _answer(self, argv, is_json: bool, debug: bool) -> int:
-        words = arguments.parse(self.flags, argv)
+        words = arguments.parse(self.flags, argv, self.file_of)
         self._check(words)
         own_stdout = contextlib.nullcontext()
         if is_json:
@@ -127,19 +131,30 @@ class Command:
             with open(os.devnull, "w") as nowhere:
                 os.dup2(nowhere.fileno(), sys.stdout.fileno())
             return 141
-        if signals.received or isinstance(error, KeyboardInterrupt):
+        if isinstance(error, Interrupted):
+            code, message = 128 + error.number, str(error)
+        elif signals.received or isinstance(error, KeyboardInterrupt):
             code = signals.code if signals.received else 130
             message = "interrupted."
         elif isinstance(error, (SystemExit, GeneratorExit)):
             raise error
         else:
             code, message = exits.code_of(error), exits.message_of(error)
+            message = self._as_typed(message)
         if debug:
             traceback.print_exception(error)
         print(f"tltf {self.name}: {message}", file=sys.stderr)
         if is_json:
             print(_json({"error": message, "exit_code": code}))
         return code
+
+    def _as_typed(self, message: str) -> str:
+        """Names arguments as the flags that were typed for them."""
+        return re.sub(
+            r"`(\w+)(?=`|=)",
+            lambda m: f"`--{m[1]}" if m[1] in self.flags else m[0],
+            message,
+        )
 
 
 def _json(facts: Mapping) -> str:

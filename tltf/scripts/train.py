@@ -1,11 +1,15 @@
 """`tltf train`: from data and a backbone to a measured, exported model."""
 
+import json
 import logging
+import pathlib
 import shlex
 import sys
+import tempfile
 
 from absl import flags
 
+from tltf.errors import Interrupted
 from tltf.scripts import arguments, quiet
 from tltf.scripts.command import Answer, Command
 from tltf.scripts.parsers import (
@@ -81,7 +85,17 @@ _OWN = {
     ),
     "head": ("linear, mlp or concat_pool.", TEXT),
     "seed": ("Of weights, order and split.", WHOLE),
-    "overwrite": ("Replaces a finished run in model_dir.", YES_OR_NO),
+    "overwrite": ("Replaces the run in model_dir.", YES_OR_NO),
+    "resume": (
+        "Goes on with the run in model_dir where it was stopped or killed;"
+        " other flags need not be typed again.",
+        YES_OR_NO,
+    ),
+    "save_every": (
+        "Seconds between two checkpoints, 60 if left out; 0 saves after every"
+        " step.",
+        _RATE,
+    ),
     "strategy": ("auto, mirrored or one_device:GPU:0.", TEXT),
     "cache": (
         "Where features of what is frozen lie: auto, memory, disk or none.",
@@ -97,6 +111,14 @@ for _table in (SOURCES, _OWN, _RECIPE, DATA, BACKBONE):
 
 def run(_) -> Answer:
     """Trains, measures and exports."""
+    folder = pathlib.Path(FLAGS.model_dir)
+    _check_folder(folder)
+    if FLAGS.resume and _is_finished(folder):
+        return Answer(
+            facts={"model_dir": str(folder), "state": "finished"},
+            then=f"The run in {folder} is finished: there is nothing to"
+            f" resume. Report: {folder / 'report.html'}.",
+        )
     recipe_options = _recipe_options()
     data_options = arguments.given(FLAGS, DATA)
     # It is the training's too, which hands it on to data that know it.
@@ -104,16 +126,23 @@ def run(_) -> Answer:
     quiet.load_tensorflow()
     from tltf import flow
 
-    outcome = flow.transfer(
-        FLAGS.data,
-        FLAGS.backbone,
-        recipe_options=recipe_options,
-        data_options=data_options,
-        cache_dir=cache_dir,
-        backbone_options=arguments.given(FLAGS, BACKBONE),
-        **{"verbose": FLAGS.verbose} | arguments.given(FLAGS, _OWN),
-    )
-    folder, report = outcome.model_dir, outcome.report
+    try:
+        outcome = flow.transfer(
+            FLAGS.data,
+            FLAGS.backbone,
+            recipe_options=recipe_options,
+            data_options=data_options,
+            cache_dir=cache_dir,
+            backbone_options=arguments.given(FLAGS, BACKBONE),
+            **{"verbose": FLAGS.verbose} | arguments.given(FLAGS, _OWN),
+        )
+    except Interrupted as error:
+        raise Interrupted(
+            f"{error} To go on: tltf train"
+            f" --model_dir={shlex.quote(str(folder))} --resume",
+            error.number,
+        ) from error
+    report = outcome.report
     is_text = getattr(outcome.model.preprocess, "kind", "") == "text"
     item = '"a text"' if is_text else "picture.jpg"
     return Answer(
@@ -131,11 +160,34 @@ def run(_) -> Answer:
     )
 
 
+def _check_folder(folder: pathlib.Path) -> None:
+    """Finds in the first second that a folder cannot be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
+
+
+def _is_finished(folder: pathlib.Path) -> bool:
+    try:
+        status = json.loads((folder / "status.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return False
+    return status.get("state") == "finished"
+
+
+def _settings_file(given: flags.FlagValues) -> str | None:
+    """A run that is resumed goes on with its own settings."""
+    if given.config_file or not (given.resume and given.model_dir):
+        return given.config_file
+    path = pathlib.Path(given.model_dir, "settings.yaml")
+    return str(path) if path.exists() else None
+
+
 def _recipe_options() -> dict:
     """Leaves out the file's arguments of another recipe than was typed."""
     options = arguments.given(FLAGS, _RECIPE)
-    if FLAGS.config_file and FLAGS["recipe"].present:
-        settings = arguments.read_settings(FLAGS.config_file)
+    path = _settings_file(FLAGS)
+    if path and FLAGS["recipe"].present:
+        settings = arguments.read_settings(path)
         if settings.get("recipe", FLAGS.recipe) != FLAGS.recipe:
             return {n: v for n, v in options.items() if FLAGS[n].present}
     return options
@@ -164,11 +216,13 @@ one folder, the run folder, which nothing else is written to.
         "head",
         "augment",
         "seed",
+        "resume",
         "overwrite",
     ),
     example="tltf train --data=folder:flowers/ --backbone=applications:ResNet50"
     " \\\n      --model_dir=runs/flowers",
     log_level=logging.INFO,
+    file_of=_settings_file,
     required={
         "data": "what to learn from, such as --data=folder:flowers/ (a folder"
         " of pictures for each class). `tltf list datasets` shows the kinds.",

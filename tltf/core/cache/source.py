@@ -46,6 +46,7 @@ class FeatureSource:
         *,
         seed: int | None = None,
         first_epoch: int = 0,
+        first_step: int = 0,
         pad: bool = False,
         whole: bool = False,
     ) -> tf.data.Dataset:
@@ -53,7 +54,9 @@ class FeatureSource:
         steps = self.split.steps_of(whole)
 
         def one_pass(epoch):
-            return self._filled(self._batches(epoch, seed).take(steps), pad)
+            skip = passes.skipped(epoch, first_epoch, first_step)
+            batches = self._batches(epoch, seed, skip).take(steps - skip)
+            return self._filled(batches, pad)
 
         return passes.endless(one_pass, first_epoch, self._ahead)
 
@@ -81,14 +84,14 @@ class FeatureSource:
             passes.as_is(lambda *batch: passes.fill_up(size, *batch))
         )
 
-    def _batches(self, epoch, seed):
+    def _batches(self, epoch, seed, skip=0):
         order = None if seed is None else (seed, epoch)
-        rows = self.split.rows(order)
+        rows = self.split.rows(order, skip)
         if not self.cut.raw:
             return rows.map(
                 passes.as_is(lambda index: self._read(index, epoch))
             )
-        examples = self.split.read(order, self.preprocess)
+        examples = self.split.read(order, self.preprocess, skip)
         return tf.data.Dataset.zip(rows, examples).map(
             passes.as_is(
                 lambda index, example: self._read(index, epoch, example[0])

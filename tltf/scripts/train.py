@@ -162,8 +162,8 @@ def run(_) -> Answer:
 
 def _check_folder(folder: pathlib.Path) -> None:
     """Finds in the first second that a folder cannot be written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=folder).close()
+    there = next(p for p in (folder, *folder.parents) if p.exists())
+    tempfile.TemporaryFile(dir=there).close()
 
 
 def _is_finished(folder: pathlib.Path) -> bool:
@@ -217,7 +217,6 @@ one folder, the run folder, which nothing else is written to.
         "augment",
         "seed",
         "resume",
-        "overwrite",
     ),
     example="tltf train --data=folder:flowers/ --backbone=applications:ResNet50"
     " \\\n      --model_dir=runs/flowers",

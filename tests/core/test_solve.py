@@ -9,7 +9,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tltf.core import solve
+from tltf.core import convex, solve
 from tltf.core.labels import Labels
 from tltf.errors import TrainingError
 
@@ -230,7 +230,7 @@ def test_separable_classes_give_finite_weights(kind):
 
 
 def test_solver_that_does_not_arrive_says_so_and_warns_not(monkeypatch):
-    monkeypatch.setattr(solve, "_MOST_ITERATIONS", 1)
+    monkeypatch.setattr(convex, "_MOST_ITERATIONS", 1)
     train, held = parts("categorical")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

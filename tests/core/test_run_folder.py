@@ -1,8 +1,15 @@
+import io
 import json
+import zipfile
 
+import h5py
+import keras
+import numpy as np
 import pytest
 
+from tltf.core.fit import fit
 from tltf.core.run_folder import RunFolder
+from tltf.core.stage import Stage
 
 
 def test_a_failed_write_costs_nothing(tmp_path, make_model, monkeypatch):
@@ -21,6 +28,22 @@ def test_a_failed_write_costs_nothing(tmp_path, make_model, monkeypatch):
         folder.save_model(model, "best.keras")
     assert (tmp_path / "best.keras").read_bytes() == good
     assert [path.name for path in tmp_path.iterdir()] == ["best.keras"]
+
+
+def test_a_model_is_saved_without_its_optimizer(tmp_path, make_model, splits):
+    model = make_model()
+    fit(model, splits, recipe=Stage(1, 1), model_dir=tmp_path)
+    optimizer = model.optimizer
+    RunFolder(tmp_path).save_model(model, "again.keras")
+    assert optimizer.variables and model.optimizer is optimizer
+    for name in ("best.keras", "last.keras", "again.keras"):
+        with zipfile.ZipFile(tmp_path / name) as archive:
+            content = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(content) as file:
+            assert "layers" in file and "optimizer" not in file
+        loaded = keras.models.load_model(tmp_path / name)
+        for a, b in zip(loaded.weights, model.weights, strict=True):
+            assert name == "best.keras" or np.array_equal(a, b)
 
 
 def test_status_is_true_while_it_runs_and_when_it_ends(tmp_path):

@@ -167,9 +167,18 @@ class RunFolder:
         self.write_text("history.csv", text.getvalue())
 
     def save_model(self, model: keras.Model, name: str) -> None:
-        """Saves a model for use, without the state of its optimizer."""
-        with whole(self.path / name) as path:
-            model.save(path, include_optimizer=False)
+        """Saves a model for use, without the state of its optimizer.
+
+        Keras 3.15 saves an optimizer that the model holds whatever
+        `include_optimizer` says.
+        """
+        optimizer = getattr(model, "optimizer", None)
+        try:
+            model.optimizer = None
+            with whole(self.path / name) as path:
+                model.save(path)
+        finally:
+            model.optimizer = optimizer
 
 
 def _now() -> str:

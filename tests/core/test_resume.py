@@ -11,10 +11,13 @@ import tensorflow as tf
 
 from tests.conftest import CLASSES, tiny_backbone, tiny_pictures
 from tltf.core import recipes
+from tltf.core.cache.forward import Forward
+from tltf.core.checkpoints import Checkpoints
 from tltf.core.fit import fit
+from tltf.core.interrupts import Interrupts
 from tltf.core.model import TransferModel
 from tltf.core.run_folder import RunFolder
-from tltf.core.saves import Saves
+from tltf.core.saves import Saved, Saves
 from tltf.core.splits import Splits
 from tltf.core.stage import Stage
 from tltf.errors import Interrupted
@@ -269,3 +272,44 @@ def test_nothing_to_resume_begins_anew(tmp_path):
     assert not RunFolder(tmp_path).checkpoints.exists()
     with pytest.raises(ValueError, match="model_dir"):
         fit(make(), SPLITS, resume=True)
+
+
+def test_a_signal_while_features_are_computed(tmp_path, monkeypatch):
+    """Nothing is saved yet, and nothing is in the way of beginning anew."""
+    over = Forward.over
+
+    def asked_to_end(self, *args):
+        for number, outputs in enumerate(over(self, *args)):
+            if number == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield outputs
+
+    options = {"recipe": recipes.lp_ft(2, 1), "model_dir": tmp_path}
+    whole = fit(make(), SPLITS, recipe=options["recipe"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Forward, "over", asked_to_end)
+        with pytest.raises(Interrupted, match="Stopped by SIGTERM"):
+            fit(make(), SPLITS, cache="disk", **options)
+    assert not list(tmp_path.rglob(".writing-*"))
+    assert_same(fit(make(), SPLITS, resume=True, **options), whole)
+
+
+def test_saving_takes_a_fiftieth_of_the_time_at_most(tmp_path, monkeypatch):
+    """Three seconds to save: the next is due 150 s later, not 60."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        Checkpoints, "save", lambda *_: now.__setitem__(0, now[0] + 3)
+    )
+    saves = Saves(RunFolder(tmp_path), 60.0, Interrupts())
+
+    def due_after(seconds):
+        now[0] += seconds
+        return saves.is_due
+
+    assert [due_after(59), due_after(1)] == [False, True]
+    saves.write(Saved({}, {}))
+    assert [due_after(149), due_after(1)] == [False, True]
+    saves.interrupts.number = signal.SIGTERM
+    saves.write(Saved({}, {}))
+    assert saves.is_due

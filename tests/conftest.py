@@ -1,6 +1,7 @@
 """Tiny models and data that the tests share."""
 
 import os
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -55,6 +56,14 @@ def make_model():
         return TransferModel(tiny_backbone(**backbone), classes, head=head)
 
     return make
+
+
+@pytest.fixture
+def in_front():
+    """As on a terminal: a shell has its background jobs ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

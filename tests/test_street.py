@@ -128,6 +128,7 @@ def test_a_run_folder_is_complete_and_its_export_agrees(folder, tmp_path):
         "labels.json",
         "split.json",
         "history.csv",
+        ".lock",
         "best.keras",
         "last.keras",
         "report.html",

@@ -152,13 +152,13 @@ def test_a_signal_finishes_the_step_and_saves(tmp_path, event, count, where):
     assert_same(again, whole)
 
 
-def test_ctrl_c_twice_leaves_at_once(tmp_path):
+def test_ctrl_c_twice_leaves_at_once(tmp_path, in_front):
     twice = [At("on_train_batch_begin", signal.SIGINT) for _ in range(2)]
     with pytest.raises(Interrupted, match="in the middle of a step"):
         fit(make(), SPLITS, callbacks=twice, model_dir=tmp_path)
 
 
-def test_without_a_folder_ctrl_c_is_what_it_always_was():
+def test_without_a_folder_ctrl_c_is_what_it_always_was(in_front):
     once = At("on_train_batch_begin", signal.SIGINT)
     with pytest.raises(KeyboardInterrupt) as raised:
         fit(make(), SPLITS, callbacks=[once])

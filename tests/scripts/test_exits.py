@@ -68,7 +68,9 @@ def test_a_bug_says_so_in_one_line(tltf, monkeypatch):
     assert "bug" in err and "--debug" in err and "Traceback" not in err
 
 
-def test_ctrl_c_wins_over_what_a_library_makes_of_it(tltf, monkeypatch):
+def test_ctrl_c_wins_over_what_a_library_makes_of_it(
+    tltf, monkeypatch, in_front
+):
     def run(_):
         try:
             os.kill(os.getpid(), signal.SIGINT)

@@ -14,7 +14,7 @@ from tltf.core.history import History
 from tltf.core.model import TransferModel
 from tltf.core.random_state import is_random_state, seed_generators
 from tltf.core.run import StageResult
-from tltf.core.saves import Saved, Saves, assign
+from tltf.core.saves import Saved, Saves, assign, values
 from tltf.core.splits import Splits
 from tltf.core.stage import Stage
 
@@ -93,7 +93,7 @@ class RunState:
             ],
             "stop_training": self.model.stop_training,
         }
-        arrays = {"moving": _values(moving), "still": _values(still)}
+        arrays = {"moving": values(moving), "still": values(still)}
         for i, callback in enumerate(self.users.callbacks):
             state[f"callback_{i}"], arrays[f"callback_{i}"] = _of_user(callback)
         return Saved(state, arrays)
@@ -132,10 +132,6 @@ class RunState:
             may = variable.path in self.moved or is_random_state(variable)
             sides[0 if may else 1].append(variable)
         return sides
-
-
-def _values(variables) -> list[np.ndarray]:
-    return [variable.numpy() for variable in variables]
 
 
 def _of_user(callback) -> tuple[dict, list[np.ndarray]]:

@@ -16,7 +16,8 @@ from tltf.core.optimizer import carry_over, make_optimizer, with_loss_scale
 from tltf.core.progress import Progress
 from tltf.core.run import StageResult
 from tltf.core.run_state import RunState
-from tltf.core.saves import FromStep, Saved, Saver, assign
+from tltf.core.saver import FromStep, Saver
+from tltf.core.saves import Saved, assign, values
 from tltf.core.watch import Recorder, Relay, Watch
 
 
@@ -28,6 +29,9 @@ class StageLoop:
         number: Which of them.
         feed: What the stage reads.
         saved: The stage as `take` returned it; None to begin it.
+
+    Attributes:
+        watch: Knows the best weights.
     """
 
     def __init__(
@@ -62,9 +66,9 @@ class StageLoop:
             feed.start,
         )
         run.model.train_as(self._objective)
-        self._watch = self._make_watch()
+        self.watch = self._make_watch()
         if saved is not None:
-            self._watch.put_back(saved)
+            self.watch.put_back(saved)
 
     def run(self) -> StageResult:
         """Trains, proves what moved, and says how it went."""
@@ -82,14 +86,9 @@ class StageLoop:
             elif self._state["how"] is None:
                 self._state["how"] = self._solve()
                 self._save_solved()
-        if stage.patience is not None and self._watch.best_epoch is not None:
-            self._watch.best.restore()
+        if stage.patience is not None and self.watch.best_epoch is not None:
+            self.watch.best.restore()
         return self._result(solved=why is None)
-
-    @property
-    def watch(self) -> Watch:
-        """Knows the best weights."""
-        return self._watch
 
     def take(self, epoch: int, step: int, figures: dict | None) -> Saved:
         """Returns all that a checkpoint of the run holds.
@@ -99,7 +98,7 @@ class StageLoop:
             step: How many of its steps were taken.
             figures: Of training in that epoch, once all steps were.
         """
-        whole, watch = self._run.take(), self._watch.take()
+        whole, watch = self._run.take(), self.watch.take()
         self._state["before"] = self._audit.before
         self._state["seconds"] = time.perf_counter() - self._started
         here = {
@@ -109,20 +108,13 @@ class StageLoop:
             "figures": figures,
             "stopped": self._objective.stop_training,
         }
-        arrays = {"optimizer": self._values(self._optimizer_variables)}
+        arrays = {"optimizer": values(self._objective.optimizer.variables)}
         if step and figures is None:
-            arrays["metrics"] = self._values(self._objective.metrics_variables)
+            arrays["metrics"] = values(self._objective.metrics_variables)
         return Saved(
             whole.state | watch.state | self._state | here,
             whole.arrays | watch.arrays | arrays,
         )
-
-    def _values(self, variables):
-        return [keras.ops.convert_to_numpy(v) for v in variables]
-
-    @property
-    def _optimizer_variables(self) -> list[keras.Variable]:
-        return self._objective.optimizer.variables
 
     def _result(self, solved: bool) -> StageResult:
         expectation = self._audit.expectation
@@ -132,7 +124,7 @@ class StageLoop:
             stage=self._stage,
             first_epoch=first_epoch,
             epochs=len(self._run.history) - first_epoch,
-            best_epoch=self._watch.best_epoch,
+            best_epoch=self.watch.best_epoch,
             blocks=expectation.blocks,
             learned=len(expectation.learns),
             carried=self._state["carried"],
@@ -175,7 +167,7 @@ class StageLoop:
         )
         logs = self._evaluate(feed.train.one_pass(pad=run.pad))
         logs |= self._evaluate(feed.held.one_pass(pad=run.pad), "val_")
-        self._watch.on_epoch_end(epoch, logs)
+        self.watch.on_epoch_end(epoch, logs)
         shown = Progress(stage.name, run.epochs, 1)
         if run.verbose:
             shown.on_epoch_end(epoch, logs)
@@ -211,7 +203,7 @@ class StageLoop:
 
         check()
         recorder = Recorder(stage.name, schedule, run.history)
-        self._fit([self._watch, recorder, Relay(run.users, check)])
+        self._fit([self.watch, recorder, Relay(run.users, check)])
 
     def _make_optimizer(self, rate) -> keras.optimizers.Optimizer:
         run, stage = self._run, self._stage
@@ -228,8 +220,8 @@ class StageLoop:
         if self._saved is None:
             self._state["carried"] = carry_over(run.optimizer, optimizer)
         else:
-            values = self._saved.arrays["optimizer"]
-            assign(optimizer.variables, values, "the optimizer")
+            saved = self._saved.arrays["optimizer"]
+            assign(optimizer.variables, saved, "the optimizer")
         return optimizer
 
     def _fit(self, callbacks) -> None:

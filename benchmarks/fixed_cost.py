@@ -94,9 +94,9 @@ def write_pictures(folder: pathlib.Path) -> None:
 def run_here() -> dict[str, float]:
     import importlib
 
-    import keras  # noqa: F401
-    import tensorflow  # noqa: F401
+    from tltf.scripts import quiet
 
+    quiet.load_tensorflow()
     # Nothing public tells when TensorFlow 2.21 traces.
     from tensorflow.python.eager.polymorphic_function import (
         tracing_compilation,

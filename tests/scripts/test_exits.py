@@ -196,3 +196,15 @@ def test_a_reader_that_left_is_no_error(argv):
     os.close(write)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (141, b"")
+
+
+def test_loading_leaves_the_garbage_collector_as_it_was():
+    """And hands it nothing of what was loaded to go through again."""
+    program = (
+        "import gc; from tltf.scripts import quiet; quiet.load_tensorflow();"
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True
+    )
+    assert done.stdout == "True True\n"

@@ -76,10 +76,11 @@ def killed_at(number):
     written, write = [], Saves.write
 
     def one_more(self, saved):
-        write(self, saved)
+        done = write(self, saved)
         written.append(saved.state)
         if len(written) == number:
             raise Killed
+        return done
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Saves, "write", one_more)
@@ -149,6 +150,37 @@ def test_a_signal_finishes_the_step_and_saves(tmp_path, event, count, where):
     assert raised.value.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
     again = fit(make(seed=7), SPLITS, resume=True, **options)
+    assert_same(again, whole)
+
+
+def test_a_signal_after_the_last_step_is_heard(tmp_path):
+    options = {"recipe": Stage(1, 2), "model_dir": tmp_path}
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        fit(make(), SPLITS, callbacks=[At("on_train_end")], **options)
+
+
+def test_what_could_not_be_saved_is_not_said_to_be(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numpy.savez", full)
+    with pytest.raises(Interrupted, match="could not be saved"):
+        fit(
+            make(),
+            SPLITS,
+            recipe=Stage(1, 2),
+            callbacks=[At("on_train_batch_begin")],
+            model_dir=tmp_path,
+        )
+
+
+def test_a_solved_head_stays_solved_whatever_the_cache(tmp_path):
+    recipe = RECIPES["a solved head"]
+    whole = fit(make(head="linear"), SPLITS, recipe=recipe)
+    options = {"recipe": recipe, "model_dir": tmp_path}
+    with killed_at(1), pytest.raises(Killed):
+        fit(make(head="linear"), SPLITS, save_every=0, **options)
+    again = fit(make(7, "linear"), SPLITS, resume=True, cache="none", **options)
     assert_same(again, whole)
 
 

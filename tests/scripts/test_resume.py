@@ -1,6 +1,5 @@
 """`tltf train --resume` goes on with a run that was stopped or killed."""
 
-import csv
 import json
 import signal
 
@@ -8,12 +7,7 @@ import pytest
 
 from tests.scripts.conftest import start, train_words
 from tests.scripts.test_exits import wait_for
-
-
-def history(folder):
-    with open(folder / "history.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+from tests.scripts.test_train import history
 
 
 @pytest.fixture(scope="module")

@@ -122,6 +122,8 @@ def fit(
             working, splits, stages, strategy, settings, seed, saves, verbose
         )
         run = loop.run(callbacks, resume)
+        # One that came after the last step is not to be lost.
+        interrupts.leave()
         # Who owns the folder may have more to do, for which a run that is
         # killed has to be resumed.
         if folder is not model_dir:

@@ -58,10 +58,10 @@ class Saver(keras.callbacks.Callback):
 
     def _save(self, epoch, step, figures=None):
         if self._saves.is_due:
-            self._saves.write(self._take(epoch, step, figures))
+            done = self._saves.write(self._take(epoch, step, figures))
             self._saves.interrupts.leave(
                 f" in epoch {epoch + 1}, after {step} of {self._steps} steps,"
-                " and saved"
+                f" {done}"
             )
 
 

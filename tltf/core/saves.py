@@ -80,8 +80,8 @@ class Saves:
         if differ:
             raise ValueError(
                 f"The run in {self._checkpoints.path.parent} cannot be resumed:"
-                f" it was begun with other {_listed(differ)}. Give what it was"
-                " begun with (its settings.yaml says so), or name another"
+                f" it was begun with other {', '.join(differ)}. Give what it"
+                " was begun with (its settings.yaml says so), or name another"
                 " folder."
             )
         return saved
@@ -95,13 +95,18 @@ class Saves:
             self.interrupts.number is not None or time.monotonic() >= self._next
         )
 
-    def write(self, saved: Saved) -> None:
-        """Writes a checkpoint. That it fails costs the checkpoint alone."""
-        began = time.monotonic()
+    def write(self, saved: Saved) -> str:
+        """Writes a checkpoint. That it fails costs the checkpoint alone.
+
+        Returns:
+            Whether it was written, for a message.
+        """
+        began, done = time.monotonic(), "and saved"
         state = {"identity": self._identity} | saved.state
         try:
             self._checkpoints.save(state, saved.arrays)
         except OSError as error:
+            done = "which could not be saved"
             logging.warning(
                 "The run could not be saved (%s); it goes on, and what was"
                 " saved before is still there.",
@@ -110,6 +115,7 @@ class Saves:
         now = time.monotonic()
         pause = (now - began) / _SHARE if self._every else 0.0
         self._next = now + max(self._every, pause)
+        return done
 
     def clear(self) -> None:
         """Removes the checkpoints of a run that came to its end."""
@@ -191,7 +197,3 @@ def _rekeyed(values: dict, names: dict[str, str]) -> dict:
 def _digest(content) -> str:
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)

@@ -73,9 +73,7 @@ class StageLoop:
     def run(self) -> StageResult:
         """Trains, proves what moved, and says how it went."""
         stage, feed = self._stage, self._feed
-        why = probe.reason_for_steps(
-            self._run.model, stage, feed, self._objective
-        )
+        why = self._reason_for_steps()
         if why is None:
             # Solved again, a head may come out as it was.
             self._audit.allow_rest()
@@ -89,6 +87,15 @@ class StageLoop:
         if stage.patience is not None and self.watch.best_epoch is not None:
             self.watch.best.restore()
         return self._result(solved=why is None)
+
+    def _reason_for_steps(self) -> str | None:
+        """As `probe` has it; what was begun goes on as it was begun."""
+        if self._state["how"] is not None:
+            return None
+        why = probe.reason_for_steps(
+            self._run.model, self._stage, self._feed, self._objective
+        )
+        return why if self._saved is None else why or ""
 
     def take(self, epoch: int, step: int, figures: dict | None) -> Saved:
         """Returns all that a checkpoint of the run holds.
@@ -180,8 +187,8 @@ class StageLoop:
         """What was solved is not solved again."""
         saves = self._run.saves
         if saves.is_due:
-            saves.write(self.take(len(self._run.history), 0, None))
-            saves.interrupts.leave(" after the head was solved, and saved")
+            done = saves.write(self.take(len(self._run.history), 0, None))
+            saves.interrupts.leave(f" after the head was solved, {done}")
 
     def _evaluate(self, batches: tf.data.Dataset, prefix: str = "") -> dict:
         figures = self._objective.evaluate(batches, return_dict=True, verbose=0)
